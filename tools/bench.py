@@ -10,6 +10,7 @@
 | fleets_per_round_cpu | CPU milliseconds of that for each fleet | those of the calls alone |
 | neighbour_of_silent | seconds between ticks of 99 fleets beside one whose calls are silent | beside none such |
 | redrive_messages_per_s | messages a second of a redrive job on the emulator | a bare loop of receive, send, delete |
+| redrive_quarantined_per_s | the same out of quarantine | a bare loop of read, send, delete |
 | reaction_* | ticks from a burst's first message to the decision | the next tick |
 | cost_per_fleet_month_* | dollars: cold, 4 h a day, always hot; alone, of 1,000 | a loop that counts queues |
 | calls_per_tick_* | calls a fleet and tick, idle and busy | one count of its queue |
@@ -57,6 +58,7 @@ SAMPLES = 25
 FORTNIGHTS = 3  # of each policy, in turns; the least counts
 TIMING = Timing()
 REDRIVEN = 6_000  # dead letters, of which the redriver and the bare loop get as many each
+QUARANTINED_PART = 3  # a third of them out of quarantine, which takes longer to fill than to redrive
 
 BARE = f"""
 import boto3
@@ -279,6 +281,12 @@ def redrive_messages_per_s(count: int) -> Figure:
     return Figure("redrive_messages_per_s", value, "1/s", floor)
 
 
+def redrive_quarantined_per_s(count: int) -> Figure:
+    """The same out of quarantine, with index, counts, claims and archive."""
+    value, floor = redrive_per_s(count, quarantined=True)
+    return Figure("redrive_quarantined_per_s", value, "1/s", floor)
+
+
 def reaction() -> Iterable[Figure]:
     """How soon a burst is decided on, in ticks, beside a planner that decides at its next tick."""
     for load, found in reactions().items():
@@ -306,6 +314,7 @@ def bench(
         backtest_fortnight(),
         *rounds_of_fleets(),
         redrive_messages_per_s(messages),
+        redrive_quarantined_per_s(messages // QUARANTINED_PART),
         *reaction(),
         *(Figure(*each) for each in cost_figures()),
     ]

@@ -1,22 +1,36 @@
-"""Redriving against a bare loop: how many messages a second go back, out of a dead-letter queue on the emulator.
+"""Redriving against a bare loop: how many messages a second go back, on the emulator.
 
-The floor is what anyone would write: receive ten, send ten, delete ten, until the queue is empty, by as many threads as
-the redriver has calls under way. It keeps no claims, so that a crash sends its messages twice; it has no canary and
-reads no answers. The redriver does all that, over the ports as deployed. The two take turns on like messages.
+The floor is what anyone would write, by as many threads as the redriver has calls under way. Out of a dead-letter
+queue: receive ten, send ten, delete ten, until the queue is empty. Out of quarantine: list the index, and for each ten
+messages read the bodies, send, and delete bodies and index entries. It keeps no claims and no counts, so that a crash
+sends its messages twice; it has no canary and reads no answers. The redriver does all that, over the ports as deployed.
+The two take turns on like messages, and the bodies and entries of the quarantine are those that the redriver writes.
 """
 
 import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import batched
 from typing import Any
 
 from sluice.aws import connect
+from sluice.aws.ledger.quarantine import entry_keys
 from sluice.aws.queue import AT_ONCE
 from sluice.config.fleet import Fleet, parse
 from sluice.model.frozen import replace
-from sluice.model.redriving import JobPacing, JobState, RedriveJob, Selection
+from sluice.model.redriving import (
+    Attribute,
+    JobPacing,
+    JobState,
+    Message,
+    QuarantineEntry,
+    RedriveJob,
+    Selection,
+)
 from sluice.redriving.jobs.lifecycle import create_job
+from sluice.redriving.jobs.rules import BATCH_MAX
 from sluice.redriving.jobs.runner import Runner
 from sluice.redriving.jobs.slices import Slice
 from tools.sandbox.sandbox import REGION, ROOT_KEY, Sandbox
@@ -27,17 +41,23 @@ RATE_PER_S = 10_000.0  # no limit
 UNTIL_S = 3_600.0  # nothing ends the run but its end
 
 
-def redrive_per_s(count: int) -> tuple[float, float]:
-    """Messages a second of the redriver, and of the bare loop."""
+type Way = tuple[Callable[[int], None], Callable[[int], float], Callable[[int], float]]  # fill, bare loop, redriver
+
+
+def redrive_per_s(count: int, *, quarantined: bool = False) -> tuple[float, float]:
+    """Messages a second of the redriver, and of the bare loop, out of the dead-letter queue or out of quarantine."""
     with Sandbox() as sandbox:
         bench = _Bench(sandbox)
+        fill, bare_s, redriver_s = bench.from_quarantine() if quarantined else bench.from_dead_letters()
+        fill(BATCH)  # clients are made, and code is compiled, before any clock runs
+        redriver_s(BATCH)
         each = max(BATCH, count // TURNS)
         spent_s = {"bare": 0.0, "redriver": 0.0}
         for turn in range(TURNS):
             # Whoever begins finds the emulator a little quicker: they take turns in that too.
-            kinds: list[tuple[str, Callable[[int], float]]] = [("bare", bench.bare_s), ("redriver", bench.redriver_s)]
+            kinds: list[tuple[str, Callable[[int], float]]] = [("bare", bare_s), ("redriver", redriver_s)]
             for kind, measure in kinds if turn % 2 else reversed(kinds):
-                bench.fill(each)
+                fill(each)
                 spent_s[kind] += measure(each)
     return each * TURNS / spent_s["redriver"], each * TURNS / spent_s["bare"]
 
@@ -51,6 +71,7 @@ class _Bench:
         arn = self._sqs.get_queue_attributes(QueueUrl=self._dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 3})
         self._queue = self._sqs.create_queue(QueueName="bench", Attributes={"RedrivePolicy": policy})["QueueUrl"]
+        self._arn = arn.removesuffix("-dead")
         sandbox.client("dynamodb").create_table(
             TableName="bench",
             BillingMode="PAY_PER_REQUEST",
@@ -79,9 +100,17 @@ class _Bench:
                 "redrive": {"mode": "manual", "canary_wait_s": 0, "move_tasks": False},
             },
         )
-        self._jobs = 0
-        self.fill(BATCH)  # clients are made, and code is compiled, before any clock runs
-        self.redriver_s(BATCH)
+        self._dynamodb, self._s3 = sandbox.client("dynamodb"), sandbox.client("s3")
+        self._s3.create_bucket(Bucket="bench", CreateBucketConfiguration={"LocationConstraint": REGION})
+        self._jobs = self._quarantined = 0
+
+    def from_dead_letters(self) -> Way:
+        """Out of the dead-letter queue."""
+        return self.fill, self.bare_s, partial(self.redriver_s, Selection(from_dead_letters=True))
+
+    def from_quarantine(self) -> Way:
+        """Out of quarantine."""
+        return self.fill_quarantine, self.bare_quarantine_s, partial(self.redriver_s, Selection())
 
     def fill(self, count: int) -> None:
         """Dead letters, each an order of half a kilobyte with a stamped cause and three attributes of its own."""
@@ -127,14 +156,75 @@ class _Bench:
             moved_count += len(received)
         return moved_count
 
-    def redriver_s(self, count: int) -> float:
+    def fill_quarantine(self, count: int) -> None:
+        """Quarantined messages like the dead letters, as the redriver writes them: body, entry, place in the order."""
+        at = time.time()
+        first = self._quarantined
+        self._quarantined += count
+
+        def store(number: int) -> None:
+            entry = dead_letter(number)
+            named = entry["MessageAttributes"].items()
+            message = Message(
+                f"{number:08x}-0000-4000-8000-000000000000",
+                entry["MessageBody"],
+                attributes=tuple(sorted((name, Attribute("String", value["StringValue"])) for name, value in named)),
+                first_sent_at=at - 60,
+            )
+            key = self._ports.archive.store("bench", message)
+            kept = QuarantineEntry(
+                "bench", "cause-1", message.id, key, "UnknownItem: no item", at - count + number - first, at - 60, 0,
+                self._arn, message.size_bytes, message.body[:100],
+            )  # fmt: skip
+            assert self._ports.ledger.quarantine.quarantine(kept)
+
+        self._sqs.purge_queue(QueueUrl=self._queue)
+        self._ports.ledger.failure_groups.admit_group("bench", "cause-1", "UnknownItem: no item", at)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(store, range(first, first + count)))
+
+    def bare_quarantine_s(self, count: int) -> float:
+        """Seconds of the bare loop out of quarantine."""
+        began = time.perf_counter()
+        quarantine = self._ports.ledger.quarantine
+        entries: list[QuarantineEntry] = []
+        after: str | None = None
+        while not entries or after:
+            page, after = quarantine.quarantined("bench", None, BATCH_MAX, after)
+            entries += page
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(self._bare_ten, [entries[first : first + BATCH] for first in range(0, count, BATCH)]))
+        took_s = time.perf_counter() - began
+        assert len(entries) == count
+        return took_s
+
+    def _bare_ten(self, entries: list[QuarantineEntry]) -> None:
+        bodies = [json.loads(self._s3.get_object(Bucket="bench", Key=one.key)["Body"].read()) for one in entries]
+        messages = [
+            {
+                "Id": str(number),
+                "MessageBody": body["body"],
+                "MessageAttributes": {
+                    name: {"DataType": value["type"], "StringValue": value["text"]}
+                    for name, value in body["attributes"].items()
+                },
+            }
+            for number, body in enumerate(bodies)
+        ]
+        self._sqs.send_message_batch(QueueUrl=self._queue, Entries=messages)
+        self._s3.delete_objects(Bucket="bench", Delete={"Objects": [{"Key": one.key} for one in entries]})
+        for some in batched((key for one in entries for key in entry_keys(one)), 25, strict=False):
+            requests = [{"DeleteRequest": {"Key": key}} for key in some]
+            self._dynamodb.batch_write_item(RequestItems={"bench": requests})
+
+    def redriver_s(self, selection: Selection, count: int) -> float:
         """Seconds of a whole redrive job: asked for, canary, ramp, done."""
         self._jobs += 1
         began = time.perf_counter()
         now = time.time()
         asked = RedriveJob(f"job-{self._jobs}", "bench", JobState.RUNNING, now, "the bench", now)
         asked = replace(asked, pacing=JobPacing(RATE_PER_S))
-        job = create_job(self._ports, self._fleet, Selection(from_dead_letters=True), asked)
+        job = create_job(self._ports, self._fleet, selection, asked)
         to = self._ports.queue.facts(self._queue)
         runner = Runner(self._ports, self._fleet, to, "bench", now + UNTIL_S, time.time)
         part = Slice(self._ports.ledger.jobs, "bench", lambda _: runner, time.time, _raise)

@@ -28,6 +28,9 @@ DEFAULT_FUNCTION = "sluice-operator"
 READ_TIMEOUT_S = 40
 SAMPLE_SHOWN = 60  # characters of a body, in a table's row
 WATCH_S = 2.0  # between two looks at a job
+GOING = frozenset({"running", "watching", "paused"})  # states of a job that is not over
+NOT_DONE_EXIT = 2  # of --watch, where the job came back or was stopped
+STATES = {"running": "sending", "watching": "sent, watching", "came-back": "came back"}  # as operators read them
 
 type Invoke = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 
@@ -117,7 +120,8 @@ def redrive(
         rate: At most so many messages a second; by default the fleet's own rate.
         again: Send even what may have been sent before, where an answer was lost.
         from_dead_letter_queue: With --all and redrive mode manual: from the dead-letter queue itself.
-        watch: Stay until the job is over, and show how far it is. To leave does not stop it.
+        watch: Stay until the job is over, and show how far it is: sending, then watched for messages that fail again,
+            then done (exit code 0), or it came back or was stopped (exit code 2). To leave does not stop it.
         function: The operator function's name or ARN; by default SLUICE_OPERATOR_FUNCTION, else sluice-operator.
         json_: Print the answer as it is.
     """
@@ -174,6 +178,8 @@ def redrive(
         Console().print(*tables(answer), sep="\n")
     if "error" in answer:
         _fail(str(answer["error"]))
+    if watch and answer.get("job", {}).get("state", "done") not in {"done", *GOING}:
+        sys.exit(NOT_DONE_EXIT)
 
 
 def _attribute(text: str | None) -> dict[str, str] | None:
@@ -205,9 +211,10 @@ def follow(
         while True:
             job = answer["job"]
             left_s = job.get("left_s")
-            left = f"about {left_s:.0f} s left" if left_s is not None else job["state"]
+            state = STATES.get(job["state"], job["state"])
+            left = f"{state}, about {left_s:.0f} s left" if left_s is not None else state
             progress.update(bar, completed=job["sent_count"], total=job["selected_count"], left=left)
-            if job["state"] not in {"running", "paused"}:
+            if job["state"] not in GOING:
                 break
             time.sleep(pause_s)
             looked = ask({"status": {"fleet": job["fleet"], "job_id": job["id"]}})
@@ -266,7 +273,7 @@ def _peek(answer: Mapping[str, Any]) -> list[Table | Text]:
             _plain(message.get("queue") or ""),
             _plain(message["cause"]),
             "" if left_s is None else f"{left_s / 3_600:.1f}",
-            _plain(message["sample"][:SAMPLE_SHOWN]),
+            _plain(message.get("payload") or message["sample"][:SAMPLE_SHOWN]),
         )
     text = Text(f"{answer['looked_at_count']} dead letters were read. {answer['note']}")
     return [table, text] if answer["messages"] else [text]
@@ -275,7 +282,8 @@ def _peek(answer: Mapping[str, Any]) -> list[Table | Text]:
 def _job(job: Mapping[str, Any]) -> list[Table | Text]:
     table = Table("job", "state", "selected", "sent", "failed", "in doubt", "came back")
     names = ("id", "state", "selected_count", "sent_count", "failed_count", "doubtful_count", "returned_count")
-    table.add_row(*(_plain(str(job[name])) for name in names))
+    values = {**job, "state": STATES.get(job["state"], job["state"])}
+    table.add_row(*(_plain(str(values[name])) for name in names))
     parts: list[Table | Text] = [table]
     if job["note"]:
         parts.append(_plain(job["note"]))
@@ -286,6 +294,10 @@ def _job(job: Mapping[str, Any]) -> list[Table | Text]:
                 "It continues by itself. To watch it, add --watch to the command. To stop it:"
                 f" sluice redrive --fleet {fleet} --stop {job_id}"
             )
+        )
+    if job["state"] == "watching":
+        parts.append(
+            Text("All of it is sent. It is watched for messages that fail again; add --watch to wait for that.")
         )
     if job["state"] == "paused":
         parts.append(Text(f"To resume it: sluice redrive --fleet {job['fleet']} --resume {job['id']}"))

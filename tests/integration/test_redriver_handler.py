@@ -399,7 +399,7 @@ def test_redrive_goes_on_within_a_minute_when_its_chain_was_lost(world: World) -
     assert world.respond(event("redriver-minute")) == {"chains_made": ["jobs/orders"]}
     world.go_on(within_s=1)
     (job,) = world.ports.ledger.jobs.jobs("orders")
-    assert (job.state, len(world.sent())) == (JobState.DONE, 2)
+    assert (job.state, len(world.sent())) == (JobState.WATCHING, 2)
     assert world.respond(event("redriver-minute")) == {"chains_made": []}
 
 
@@ -422,7 +422,7 @@ def test_second_redrive_begins_at_once_when_the_first_one_waits(world: World) ->
     world.go_on()
     began_at = world.now
     asked = {"redrive": {"fleet": "orders", "failure_group": "other"}}
-    assert world.respond(asked)["job"]["state"] == "done"
+    assert world.respond(asked)["job"]["state"] == "watching"
     (message,) = [one for one in world.sent() if one.body == "body of m-3"]
     assert (message.first_sent_at or 0) - began_at < 2
 

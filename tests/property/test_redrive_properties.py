@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sluice.config.fleet import RedrivePolicy
 from sluice.model.redriving import Attribute, JobState, Message, RedriveJob, VerdictKind
 from sluice.ports.aws_services import QueueFacts
-from sluice.redriving.failure_groups import CAUSE_LIMIT, Cause, failure_group, masked
+from sluice.redriving.causes.masking import CAUSE_LIMIT, masked
+from sluice.redriving.failure_groups import Cause, failure_group
 from sluice.redriving.jobs.rules import CATCH_UP_S, batch_limit, next_send_at, overlaps, with_return
 from sluice.redriving.message_copy import (
     ATTEMPTS,
@@ -255,7 +256,9 @@ def test_returned_never_lets_a_job_for_one_group_run_on(job: RedriveJob, group: 
     noted = with_return(job, group, "it came back", START + 1)
     assert noted.progress.returned_count == job.progress.returned_count + 1
     assert group in noted.progress.stopped_groups
-    if job.state is not JobState.RUNNING:
+    if job.state is JobState.DONE:
+        assert noted.state is JobState.CAME_BACK
+    elif job.state is not JobState.RUNNING:
         assert noted.state is job.state
     elif job.selection.failure_group or job.selection.message_id or job.selection.from_dead_letters:
         assert noted.state is JobState.STOPPED

@@ -4,15 +4,18 @@ The world is a queue and its dead-letter queue (or two queues with two of those,
 be paused for a while), the archive and the ledger in memory; a producer, a consumer that fails on poison until it is
 fixed, Lambda's poller of the dead-letter queues (partial answers, lost deletes, double deliveries, receipts that
 expire), the work queue of redrive jobs (steps that are lost, doubled, late and out of order, and ten minutes without
-it), the schedule's minute, and an operator who redrives, stops and asks twice. Each call of a port takes time, in which
+it), the schedule's minute, an operator who redrives, stops and asks twice, somebody who looks at dead letters and so
+hides them for a while, and move tasks that SQS refuses. Each call of a port takes time, in which
 anything that falls due happens, other invocations of the redriver included. Faults end at a seeded moment; then all
 must be worked on in the end.
 
 At every instant: each message that is not worked on is somewhere, and at most one copy of it is in its queue; in the
 end none was worked on twice but by an operator's `again`. Nothing is sent to another queue than its own, and nothing
-to a paused one unless an operator says so.
+to a paused one unless an operator says so. No job is stopped, or said to have come back, unless a copy that it sent was
+in a dead-letter queue; none whose copy was there before the end of its watch is done; and none is at work for ever.
 """
 
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from random import Random
@@ -87,6 +90,9 @@ def build(seed: int) -> World:
         doubled=rng.choice((0.0, 0.3)) * badness,
         tick_lost=rng.choice((0.0, 0.3)) * badness,
     )
+    # As above: drawn by itself.
+    others = Random(f"other readers of {seed}")  # noqa: S311 - as above
+    chances = replace(chances, onlooker=badness > 0 and others.random() < 0.5, move_refused=others.random() < 0.5)
     quiet_at = START + rng.uniform(300, 1_200)
     # As above: drawn by itself.
     steps = Random(f"work queue of {seed}")  # noqa: S311 - as above
@@ -127,6 +133,7 @@ def _played(seed: int, world: World) -> Report:
         for url in world.fleet.dead_letter_queues:
             for _ in range(2):  # as the stack's mapping: at most two at once
                 world.after(rng.uniform(0, 15), partial(world.poll, url))
+    world.onlook_all()
     world.after(rng.uniform(0, TICK_S), world.tick)
     world.after(rng.uniform(0, TICK_S), world.planner_minute)
     # The console's own redrive knows no marks: beside a job it would send again what that has sent and not yet deleted.
@@ -142,5 +149,6 @@ def _played(seed: int, world: World) -> Report:
     for url in world.queues:
         world.go_on(url)
     world.settle()
+    world.check_jobs()
     world.counts["orders"] = len(world.orders)
     return Report(seed, tuple(world.violations), tuple(world.story), dict(world.counts))

@@ -13,8 +13,9 @@ from sluice.memory import Call, Crash, Fault, When
 from sluice.model.redriving import Message
 from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
 from sluice.redriving.context import GRACE_S, MARGIN_S, Invocation
+from sluice.redriving.jobs.runner import MoveUse
 from sluice.redriving.jobs.slices import KIND, SLICE_S
-from tools.chaos.redrive_queue import as_record, call_summary
+from tools.chaos.redrive_queue import as_record, call_summary, message_name
 from tools.chaos.redrive_scene import JOBS_TIMEOUT_S, SKEW_S, STALL_S, TICK_S, TIMEOUT_S
 from tools.chaos.redrive_traffic import Traffic
 
@@ -60,6 +61,23 @@ class Invocations(Traffic):
             if message.id not in kept and not self.happens(self.chances.undeleted):
                 self.truth.queue.delete(url, [message.receipt])
 
+    @property
+    def moves(self) -> MoveUse:
+        """When a move task is worth it: in a world of a dozen messages for a few of them."""
+        return MoveUse(left_count_min=2, pace_count_min=1) if self.chances.move_refused else MoveUse()
+
+    def onlook_all(self) -> None:
+        """Somebody begins to look at every dead-letter queue now and then, in some worlds."""
+        for url in self.fleet.dead_letter_queues if self.chances.onlooker else ():
+            self.after(self.rng.uniform(0, 90), partial(self.onlook, url))
+
+    def onlook(self, url: str) -> None:
+        """Somebody looks at dead letters, as the SQS console does: they are hidden for some seconds."""
+        self.after(self.rng.uniform(10, 90), partial(self.onlook, url))
+        if self.now < self.quiet_at and (seen := self.truth.queue.receive(url, 10, self.rng.uniform(5, 30))):
+            self.counts["looked at"] += len(seen)
+            self.tell(f"somebody looks at {'+'.join(message_name(message.body) for message in seen)}")
+
     def tick(self) -> None:
         """The schedule's minute."""
         self.after(TICK_S + self.rng.uniform(-1, 1), self.tick)
@@ -100,8 +118,12 @@ class Invocations(Traffic):
             if label == "reseed":
                 return self.reseed(now)
             if {"Records", "source", "step"}.isdisjoint(event):
-                return operator_app.service(self.ports, now, invocation).answer(event)
-            return app.service(self.ports, now, invocation).respond(event)
+                operator = operator_app.service(self.ports, now, invocation)
+                operator.moves = self.moves
+                return operator.answer(event)
+            redriver = app.service(self.ports, now, invocation)
+            redriver.moves = self.moves
+            return redriver.respond(event)
         except Crash:
             self.tell("crashes")
         except PortError as error:

@@ -99,6 +99,8 @@ class World(Invocations):
             elif entries and not running:
                 self.invoke({"redrive": {"fleet": self.fleet.name, "all": True, "again": self.say_again()}}, "request")
             self.pass_until(self.now + 120.0)
+        while self.now < end_at and any(job.state.is_at_work for job in self.truth.ledger.jobs.jobs(self.fleet.name)):
+            self.pass_until(self.now + 120.0)
         if not self.all_done() and not self.violations:
             left = [message_name(body) for body, order in self.orders.items() if not order.done_count]
             self.violate(f"never worked on: {', '.join(left) or 'what is still listed'}")

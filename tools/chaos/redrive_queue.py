@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sluice.memory import Call, MemoryQueue
 from sluice.model.redriving import Attribute, Message, RedriveJob
 from sluice.ports.aws_services import BatchAnswer
+from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
 from tools.chaos.deterministic_threads import Turns
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Chances:
     undeleted: float = 0.0  # of a dead letter that Lambda was to delete
     doubled: float = 0.0  # of a batch that is delivered twice
     tick_lost: float = 0.0
+    onlooker: bool = False  # somebody looks at dead letters now and then, which hides them from all others
+    move_refused: bool = False  # SQS's own move task would be worth it, and is refused
 
 
 class PartialQueue(MemoryQueue):
@@ -65,6 +68,12 @@ class PartialQueue(MemoryQueue):
             {i: reason for i, reason in failed.items() if i not in silent},
             frozenset(sent[i] for i in answer.refused) - silent,
         )
+
+    def start_move(self, queue_url: str, to_arn: str, rate_per_s: int) -> str:
+        """Refuse a move task, or do not answer: a task stamps nothing, so that no message of it could be followed."""
+        self._world.counts["moves refused"] += 1
+        kind = self._world.rng.choice((RefusedError, NeedsFixError, TryLaterError))
+        raise kind(f"no move task from {queue_url} to {to_arn} at {rate_per_s} a second")
 
     def shares(self, count: int) -> Sequence[int]:
         """Parts of any size, and as many as there are messages at most."""

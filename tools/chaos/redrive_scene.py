@@ -10,9 +10,10 @@ from typing import Any
 
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Fault, faulty_ports, memory_ports
-from sluice.model.redriving import Message
+from sluice.model.redriving import JobState, Message
 from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import OWN_PREFIX
+from sluice.redriving.message_copy import origin_of
 from tools.chaos.deterministic_threads import Turns
 from tools.chaos.redrive_queue import Chances, Order, PartialQueue, message_name
 from tools.chaos.redrive_work import FaultyWorkQueue, WorkChances
@@ -28,6 +29,7 @@ MAX_RECEIVES = 2
 MAX_BYTES = 1_500
 CALM_S = 3_600.0  # after the faults: for retries, ticks and redrives to come to their end
 UNTIL_S = 6 * 3_600.0
+NOTICED_WITHIN_S = 2.0  # a copy that comes back while the queue is searched for it is not found
 
 
 @dataclass(slots=True)
@@ -49,6 +51,7 @@ class Scene:
     taken: set[str] = field(default_factory=set)  # ids of messages of which the queue has taken a copy
     sent_back: Counter[str] = field(default_factory=Counter)  # without an operator
     looked_at: set[tuple[str, str]] = field(default_factory=set)
+    came_back: dict[str, float] = field(default_factory=dict)  # by job: when the first copy of it was a dead letter
     running: list[tuple[str, float]] = field(default_factory=list)  # label, and when Lambda ends it
     paused: dict[str, float] = field(default_factory=dict)  # queues that are, since when
     sides: list[tuple[tuple[str, float], Turns[Any]]] = field(default_factory=list)  # of those: work side by side
@@ -172,6 +175,19 @@ class Scene:
             if not order.done_count and not in_queue[body] and body not in dead and body not in kept:
                 self.violate(f"{message_name(body)} is nowhere")
 
+    def check_jobs(self) -> None:
+        """At the end each job is over, and was judged by its own copies alone."""
+        for job in self.truth.ledger.jobs.jobs(self.fleet.name):
+            back_at = self.came_back.get(job.id)
+            judged = job.state is JobState.CAME_BACK or job.note.startswith("Stopped: a message it sent")
+            if back_at is None and (judged or job.progress.returned_count):
+                self.violate(f"{job.id} is {job.state}, and nothing of it came back: {job.note}")
+            if job.state is JobState.DONE and back_at is not None and back_at < job.updated_at - NOTICED_WITHIN_S:
+                self.violate(f"{job.id} is done, though a message of it came back")
+            if job.state.is_at_work:
+                self.violate(f"{job.id} is {job.state} at the end: {job.note}")
+            self.counts[f"jobs {job.state}"] += 1
+
     def kept(self) -> list[str]:
         """The bodies of what is in quarantine, each with its entry in the index, checked to be whole."""
         bodies: list[str] = []
@@ -196,6 +212,8 @@ class Scene:
         if (where, message.id) in self.looked_at:
             return
         self.looked_at.add((where, message.id))
+        if where in self.fleet.dead_letter_queues and (origin := origin_of(message)) and origin.job_id:
+            self.came_back.setdefault(origin.job_id, self.now)
         order = self.orders.get(message.body)
         if order is None:
             self.violate(f"a body that nobody sent: {message.body[:40]!r}")

@@ -114,7 +114,7 @@ def audit_of(story: Story) -> Audit:
         redriven=sum(
             job.progress.sent_count
             for job in story.demo.ports.ledger.jobs.jobs(FLEET)
-            if job.state is not JobState.STOPPED
+            if job.state not in {JobState.STOPPED, JobState.CAME_BACK}
         ),
         drains=len(set(work.drained()) - story.killed),
         interrupted=sum(1 for one in work.open() if one.instance not in story.killed),

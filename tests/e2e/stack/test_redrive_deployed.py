@@ -183,7 +183,7 @@ def test_dead_letter_is_edited_redriven_and_restored_when_a_person_says_so(parce
 
     job = parcels.asked("edit", message_id=entry.message_id, body='{"sku": "tea-oolong"}', requested_by="ada")["job"]
     (sent,) = parcels.take()
-    assert (job["state"], job["requested_by"], sent["Body"]) == ("done", "ada", '{"sku": "tea-oolong"}')
+    assert (job["state"], job["requested_by"], sent["Body"]) == ("watching", "ada", '{"sku": "tea-oolong"}')
     assert sent["MessageAttributes"]["seal"]["BinaryValue"] == b"\x00\xff"
     assert parcels.held() == ()
     assert parcels.ports.archive.load(entry.key).body == '{"sku": "tea-oolon"}'
@@ -197,7 +197,7 @@ def test_dead_letter_is_edited_redriven_and_restored_when_a_person_says_so(parce
     assert parcels.on_the_command_line("--restore", held.key)["fleet"] == FLEET
     (again,) = parcels.held()
     assert parcels.ports.archive.load(again.key).body == '{"sku": "tea-oolon"}'
-    assert parcels.on_the_command_line("--message", again.message_id)["job"]["state"] == "done"
+    assert parcels.on_the_command_line("--message", again.message_id)["job"]["state"] == "watching"
     assert len(parcels.take()) == 1
 
 

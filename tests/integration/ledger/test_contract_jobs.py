@@ -42,6 +42,21 @@ def test_job_is_kept_at_its_version(world: World, ledger: Ledger) -> None:
     assert ledger.jobs.jobs("other") == ()
 
 
+def test_watched_job_is_in_the_index_until_it_is_over(world: World, ledger: Ledger) -> None:
+    """Its fleet's chain has it as long as it is sent or watched; every field of it is kept."""
+    now = world.now()
+    watched = ledger.jobs.keep_job(
+        changed_job(
+            job(1, now), state=JobState.WATCHING, looked=True, hidden_since=now, moved_count=7, moved_since=now,
+            sends_singly=True,
+        )
+    )  # fmt: skip
+    assert ledger.jobs.job(FLEET, "j-1") == watched
+    assert ledger.jobs.running_jobs(FLEET) == ((FLEET, "j-1"),)
+    ledger.jobs.keep_job(changed_job(watched, state=JobState.CAME_BACK))
+    assert ledger.jobs.running_jobs(FLEET) == ()
+
+
 def test_running_jobs_are_found_by_one_query_when_they_are_of_several_fleets(world: World, ledger: Ledger) -> None:
     """The index follows each write of a job: paused, resumed, stopped; a write that is refused leaves it as it was."""
     now = world.now()

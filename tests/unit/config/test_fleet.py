@@ -307,6 +307,15 @@ SETTINGS_FAULTS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"settings": {"redrive": {"edits": "yes"}}}, "settings.redrive.edits: must be true or false (got 'yes')"),
     ({"settings": {"redrive": {"transient": "a, b"}}}, "settings.redrive.transient: must be a JSON list (got 'a, b')"),
+    (
+        {"settings": {"redrive": {"transient": ["HTTP 503*", " timeout*"]}}},
+        "settings.redrive.transient.1: must hold no space at its ends, no two spaces in a row",
+    ),
+    ({"settings": {"redrive": {"permanent": ["no  route*"]}}}, "settings.redrive.permanent.0: must hold no space"),
+    (
+        {"settings": {"redrive": {"transient": ["*timeout*"], "permanent": ["KeyError*", "Timeout: card*"]}}},
+        "settings.redrive.permanent.1: must name causes that no pattern of transient names",
+    ),
 ]
 
 

@@ -5,9 +5,10 @@ import pytest
 from sluice.chains import RETRY_S
 from sluice.memory import Call, Crash, Decide, Fault, When, faulty_ports
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import Attribute, JobPhase, JobState, LastRedrive, Message, Selection
-from sluice.ports.errors import ConflictError, LostAnswerError, TryLaterError
+from sluice.model.redriving import Attribute, JobPhase, JobState, LastRedrive, Message, RedriveJob, Selection
+from sluice.ports.errors import ConflictError, LostAnswerError, NeedsFixError, TryLaterError
 from sluice.redriving.jobs.lifecycle import create_job, preview, stop_job, update_job
+from sluice.redriving.jobs.runner import HIDDEN_WAIT_MAX_S
 from sluice.redriving.jobs.slices import READ_AGAIN_S, retries_in
 from sluice.redriving.message_copy import ATTEMPTS, COPY_OF, attempts_key
 from tests.support.redrive_jobs import changed_job
@@ -137,7 +138,7 @@ def test_run_leaves_out_what_was_quarantined_after_the_request_when_it_pages_on(
     world.now += 1
     world.quarantine("late")
     for _ in range(3):
-        if job.state is JobState.RUNNING:
+        if job.state.is_at_work:
             job = world.work(job)
             world.now += 60
     assert (job.state, world.bodies(), world.held_bodies()) == (JobState.DONE, ["a", "b"], ["late"])
@@ -189,8 +190,11 @@ def test_run_sends_canaries_of_each_group_and_waits_when_a_job_begins() -> None:
     assert wait_s - 1 <= job.pacing.next_at - world.now <= wait_s + 1
     assert sum(world.waited_s) < 1  # the rate's pauses
     world.now = job.pacing.next_at
+    job = world.work(job)
+    assert (job.state, sorted(world.bodies())) == (JobState.WATCHING, ["a1", "a2", "a3", "b1", "b2", "b3"])
+    assert wait_s - 1 <= job.pacing.next_at - world.now <= wait_s + 1
+    world.now = job.pacing.next_at
     assert world.work(job).state is JobState.DONE
-    assert sorted(world.bodies()) == ["a1", "a2", "a3", "b1", "b2", "b3"]
 
 
 def test_run_stops_within_its_canary_when_the_group_is_still_broken() -> None:
@@ -227,19 +231,77 @@ def test_run_goes_on_with_the_other_groups_when_one_comes_back() -> None:
     world.now = job.pacing.next_at + 60
     again = world.ports.ledger.jobs.job("orders", job.id)
     assert again is not None
-    ended = world.work(again)
-    assert (ended.state, ended.progress.sent_count, ended.progress.returned_count) == (JobState.STOPPED, 3, 1)
+    watched = world.work(again)
+    assert watched.state is JobState.WATCHING
+    world.now = watched.pacing.next_at
+    ended = world.work(watched)
+    assert (ended.state, ended.progress.sent_count, ended.progress.returned_count) == (JobState.CAME_BACK, 3, 1)
     assert ended.progress.stopped_groups == (group_id(world, "Broken: it is"),)
     assert world.held_bodies() == ["a2"]
     assert "failed again" in ended.note
 
 
-def test_run_does_not_wait_when_the_canaries_were_all() -> None:
-    """Nothing is left that a wait could save."""
+def send_back(world: World) -> None:
+    """The consumer fails on every message in its queue, and each becomes a dead letter as SQS makes them."""
+    for message in world.ports.queue.receive(world.fleet.queue, 100, 30):
+        world.ports.queue.put(world.dead_letters, message.body, attributes=dict(message.attributes))
+        world.ports.queue.delete(world.fleet.queue, [message.receipt])
+
+
+def test_run_is_watched_when_the_canaries_were_all() -> None:
+    """All of it is sent at once, and it is done when nothing of it came back for as long as canaries are watched."""
     world = World(fleet(canary_count=3, canary_wait_s=600))
     world.quarantine("a", "b")
     job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
-    assert (job.state, job.progress.sent_count, world.waited_s) == (JobState.DONE, 2, [])
+    assert (job.state, job.progress.sent_count, world.waited_s) == (JobState.WATCHING, 2, [])
+    assert job.pacing.next_at == pytest.approx(world.now + 600, abs=1)
+    assert world.ports.ledger.jobs.running_jobs() == (("orders", "job-1"),)
+    world.now = job.pacing.next_at
+    job = world.work(job)
+    assert (job.state, job.note) == (JobState.DONE, "2 of 2 messages sent.")
+    assert world.ports.ledger.jobs.running_jobs() == ()
+
+
+def test_run_came_back_when_all_of_a_group_no_larger_than_its_canary_failed_again() -> None:
+    """It is never done in green: what it sent is in quarantine again."""
+    world = World(fleet(canary_count=3, canary_wait_s=600))
+    world.quarantine("a", "b")
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
+    send_back(world)
+    world.fleet = fleet(canary_count=3, canary_wait_s=600, max_retries=0)
+    world.process()
+    world.now = job.pacing.next_at
+    job = world.work(job)
+    assert (job.state, job.progress.returned_count, job.note) == (
+        JobState.CAME_BACK,
+        2,
+        "2 of 2 messages sent; 2 failed again and came back.",
+    )
+
+
+def test_run_came_back_when_its_messages_come_back_after_the_watch() -> None:
+    """Whatever it was called before."""
+    world = World(fleet(canary_wait_s=0, max_retries=0))
+    world.quarantine("a")
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
+    assert job.state is JobState.DONE
+    send_back(world)
+    world.process()
+    late = world.ports.ledger.jobs.job("orders", "job-1")
+    assert late is not None
+    assert (late.state, late.progress.returned_count) == (JobState.CAME_BACK, 1)
+    assert late.note.startswith("1 of 1 message sent. After that, a message failed again. Message ")
+
+
+def test_run_can_be_asked_for_again_while_the_first_is_watched() -> None:
+    """A job that has sent all of it does not stand in the way."""
+    world = World(fleet(canary_wait_s=600, max_retries=0))
+    world.quarantine("a")
+    world.work(create_job(world.ports, world.fleet, ALL, world.job()))
+    send_back(world)
+    world.process()
+    second = create_job(world.ports, world.fleet, ALL, world.job(id="job-2"))
+    assert second.state is JobState.RUNNING
 
 
 # --------------------------------------------------------------------------- what fails, and what is in doubt
@@ -464,22 +526,116 @@ def test_run_sends_from_the_dead_letter_queue_when_the_mode_is_manual() -> None:
     assert job.progress.selected_count == 12
     job = world.work(job)
     assert (job.state, job.progress.sent_count) == (JobState.DONE, 12)
-    assert 5 <= sum(world.waited_s) <= 7  # the canary's wait, and the rate's pauses
+    assert 10 <= sum(world.waited_s) <= 12  # twice the canary's wait, and the rate's pauses
     assert (world.bodies(), world.bodies(world.dead_letters)) == ([f"m{i:02d}" for i in range(12)], [])
     assert all(m.attribute(ATTEMPTS) == "1" for m in world.ports.queue.messages(world.fleet.queue))
 
 
-def test_run_stops_within_its_canary_when_more_is_in_the_dead_letter_queue_than_was_left() -> None:
-    """A queue cannot be searched, but what came back adds to what it holds."""
-    world, copy = _canary_of_a_dead_letter_queue()
-    world.ports.queue.put(world.dead_letters, copy.body, attributes=dict(copy.attributes))
-    world.now += 60
+def after_canary_wait(world: World) -> RedriveJob:
+    """The one job some time after its canaries were watched, worked on."""
     job = world.ports.ledger.jobs.job("orders", "job-1")
     assert job is not None
-    job = world.work(job)
-    assert (job.state, job.progress.sent_count) == (JobState.STOPPED, 1)
-    assert "messages still fail" in job.note
-    assert len(world.bodies(world.dead_letters)) == 5
+    world.now = job.pacing.next_at + 1
+    return world.work(job, budget_s=600, waits_s=600)
+
+
+def test_run_stops_within_its_canary_when_its_own_copy_is_in_the_dead_letter_queue() -> None:
+    """The queue is searched once it holds more than was left there."""
+    world, copy = _canary_of_a_dead_letter_queue()
+    world.ports.queue.put(world.dead_letters, copy.body, attributes=dict(copy.attributes))
+    job = after_canary_wait(world)
+    assert (job.state, job.progress.sent_count, job.progress.returned_count) == (JobState.STOPPED, 1, 1)
+    assert job.note == "Stopped: a message it sent failed again. 1 message of it is in the dead-letter queue."
+    assert len(world.receive()) == 5, "what was read is shown again at once"
+
+
+def test_run_goes_on_when_unrelated_dead_letters_of_the_same_cause_arrive() -> None:
+    """A job is judged by its own copies, and not by how many messages its queue holds."""
+    world = World(fleet(mode="manual", canary_count=3, canary_wait_s=30))
+    for number in range(500):
+        world.put_dead(f"m{number}", sluice_cause="Broken: it is")
+    world.work(create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job(rate_per_s=1_000)))
+    for message in world.ports.queue.receive(world.fleet.queue, 10, 30):
+        world.ports.queue.delete(world.fleet.queue, [message.receipt])
+    world.put_dead("another", sluice_cause="Broken: it is")
+    job = after_canary_wait(world)
+    assert (job.state, job.progress.sent_count, job.progress.returned_count) == (JobState.DONE, 500, 0)
+    assert len(world.bodies(world.dead_letters)) == 1
+
+
+def test_run_waits_for_what_another_reader_hides() -> None:
+    """Sluice's own look, or the SQS console's: the messages show again, and are sent."""
+    world = World(fleet(mode="manual", canary_count=3, canary_wait_s=1))
+    for number in range(500):
+        world.put_dead(f"m{number}")
+    assert len(world.ports.queue.receive(world.dead_letters, 400, 20.0)) == 400
+    job = create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job(rate_per_s=1_000))
+    assert job.progress.selected_count == 500
+    job = world.work(job, budget_s=60)
+    assert (job.state, job.progress.sent_count, job.note) == (JobState.DONE, 500, "500 of 500 messages sent.")
+
+
+def test_run_ends_and_says_so_when_messages_stay_hidden() -> None:
+    """A visibility timeout may be twelve hours: no job runs for ever for that."""
+    world = World(fleet(mode="manual", canary_count=3, canary_wait_s=1))
+    for number in range(5):
+        world.put_dead(f"m{number}")
+    world.ports.queue.receive(world.dead_letters, 2, 43_200.0)
+    began_at = world.now
+    job = create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job(rate_per_s=1_000))
+    job = world.work(job, budget_s=30)
+    assert (job.state, job.note) == (
+        JobState.RUNNING, "Waiting for 2 messages that another reader of the dead-letter queue hides.",
+    )  # fmt: skip
+    job = world.work(job, budget_s=3_600)
+    assert (job.state, job.progress.sent_count) == (JobState.DONE, 3)
+    assert "2 messages stay, which another reader of the dead-letter queue hides." in job.note
+    assert HIDDEN_WAIT_MAX_S <= world.now - began_at < 3 * HIDDEN_WAIT_MAX_S
+
+
+@pytest.mark.parametrize("selection", [ALL, Selection(from_dead_letters=True)], ids=["quarantine", "dead letters"])
+def test_run_came_back_in_manual_mode_when_its_copies_are_in_the_dead_letter_queue(selection: Selection) -> None:
+    """No invocation takes them from there: the queue is searched at the end of the watch, and left as it was."""
+    world = World(fleet(mode="manual", canary_count=3, canary_wait_s=30))
+    if selection.from_dead_letters:
+        world.put_dead("a")
+        world.put_dead("b")
+    else:
+        world.quarantine("a", "b")
+    job = world.work(create_job(world.ports, world.fleet, selection, world.job()))
+    assert job.state is JobState.WATCHING
+    send_back(world)
+    world.put_dead("another")
+    job = after_canary_wait(world)
+    assert (job.state, job.progress.returned_count) == (JobState.CAME_BACK, 2)
+    assert job.note == "2 of 2 messages sent; 2 failed again and came back."
+    assert len(world.receive()) == 3
+
+
+def test_run_is_judged_when_the_dead_letter_queue_cannot_be_searched() -> None:
+    """It is tried again for a while, and then the record says that nobody looked."""
+    world = World(fleet(mode="manual", canary_wait_s=30))
+    world.put_dead("a")
+    job = world.work(create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job()))
+    world.now = job.pacing.next_at
+    refused = faulty_ports(
+        world.ports, lambda call: Fault(When.BEFORE, NeedsFixError("no")) if call.method == "receive" else None
+    )
+    job = world.work(job, refused, budget_s=10)
+    assert (job.state, job.note) == (JobState.WATCHING, "The queue could not be read: no.")
+    job = world.work(job, refused, budget_s=3_600)
+    assert (job.state, job.note) == (JobState.DONE, "1 of 1 message sent. The queue could not be read: no.")
+
+
+def test_run_tells_another_job_when_it_takes_what_that_has_sent() -> None:
+    """Whoever takes a copy out of the dead-letter queue notes it, so that no job is done though it came back."""
+    world = World(fleet(mode="manual", canary_wait_s=600))
+    world.put_dead("a")
+    world.work(create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job()))
+    send_back(world)
+    world.work(create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job(id="job-2")))
+    first = after_canary_wait(world)
+    assert (first.state, first.progress.returned_count) == (JobState.CAME_BACK, 1)
 
 
 def test_run_stops_when_it_receives_a_message_that_it_sent_itself() -> None:

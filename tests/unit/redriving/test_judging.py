@@ -8,7 +8,8 @@ import pytest
 from sluice.config.fleet import Otherwise, RedrivePolicy
 from sluice.model.redriving import Attribute, JobState, Message, Verdict, VerdictKind
 from sluice.ports.aws_services import QueueFacts
-from sluice.redriving.failure_groups import SOURCE, Cause, failure_group, masked
+from sluice.redriving.causes.masking import masked
+from sluice.redriving.failure_groups import SOURCE, Cause, failure_group
 from sluice.redriving.jobs.rules import CATCH_UP_S, batch_limit, next_send_at, overlaps, with_return
 from sluice.redriving.message_copy import (
     ATTEMPTS,
@@ -325,7 +326,7 @@ def test_judge_follows_into_the_same_group_when_an_earlier_message_of_the_messag
     """FIFO: what is behind a quarantined message waits behind it, in its failure group."""
     held = Cause("first-12ab", "First: it was")
     verdict = judged(letter(cause="Other: it is"), POLICY, FIFO, DeadLetterHistory(0, held), 0.5)
-    assert (verdict.kind, verdict.failure_group, verdict.cause) == (VerdictKind.QUARANTINE, *held)
+    assert (verdict.kind, verdict.failure_group, verdict.cause) == (VerdictKind.QUARANTINE, held.id, held.words)
 
 
 def test_judge_retries_at_once_when_the_queue_is_fifo() -> None:
@@ -380,6 +381,41 @@ def test_judge_goes_by_the_policy_when_it_names_causes(
     verdict = judged(letter(cause=cause), POLICY_OF_CAUSES, QUEUE, DeadLetterHistory(recent_count=recent_count))
     assert verdict.kind is kind
     assert said in verdict.sentence
+
+
+CHAIN = "x.Outer: it broke\n\tat x.Y.z(Y.java:7)\nCaused by: x.Root: no\n"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "cause", "kind"),
+    [
+        ("HTTP 503*", "HTTP 503: busy", VerdictKind.RETRY),
+        ("HTTP 503*", "HTTP 400: no such order", VerdictKind.QUARANTINE),
+        ("order 17 is late", "order 17 is late", VerdictKind.RETRY),
+        ("order <n> is late", "order 17 is late", VerdictKind.RETRY),
+        ("[Errno 111]*", "[Errno 111] Connection refused", VerdictKind.RETRY),
+        ("[[]Errno 111]*", "[Errno 111] Connection refused", VerdictKind.QUARANTINE),
+        ("x.Outer: it broke", CHAIN, VerdictKind.RETRY),
+        ("x.Root: no", CHAIN, VerdictKind.RETRY),
+        ("x.Root: no in x.Y.z (Y.java)", CHAIN, VerdictKind.RETRY),
+        ("*Y.java:7*", CHAIN, VerdictKind.QUARANTINE),
+    ],
+)
+def test_judge_sees_the_cause_as_it_was_said_when_a_pattern_names_it(
+    pattern: str, cause: str, kind: VerdictKind
+) -> None:
+    """Patterns see the raw cause, each exception of its chain, and the group's title; brackets are brackets."""
+    policy = RedrivePolicy(transient=(pattern,), otherwise=Otherwise.QUARANTINE)
+    assert judged(letter(cause=cause), policy, QUEUE).kind is kind
+
+
+@pytest.mark.parametrize("body", ['{"order": 17}', "[1]", "pay order 17", '{"order'])
+def test_judge_never_trips_a_group_by_shape_alone(body: str) -> None:
+    """Messages of one form have no cause in common that is known: a thousand of them are retried like one."""
+    history = DeadLetterHistory(recent_count=1_000)
+    assert judged(letter(body), RedrivePolicy(burst_count=5), QUEUE, history).kind is VerdictKind.RETRY
+    stamped = letter(body, cause="KeyError: 'street'")
+    assert judged(stamped, RedrivePolicy(burst_count=5), QUEUE, history).kind is VerdictKind.QUARANTINE
 
 
 def test_judge_retries_transient_causes_alone_when_the_rest_is_for_quarantine() -> None:
@@ -456,7 +492,8 @@ def test_returned_leaves_that_group_out_when_the_job_is_for_all() -> None:
     assert (job.state, job.progress.returned_count, job.progress.stopped_groups) == (JobState.RUNNING, 2, ("a",))
 
 
-def test_returned_is_noted_and_changes_nothing_else_when_the_job_is_over() -> None:
+@pytest.mark.parametrize("state", [JobState.STOPPED, JobState.PAUSED, JobState.WATCHING, JobState.CAME_BACK])
+def test_returned_is_noted_and_changes_nothing_else_when_the_job_sends_nothing(state: JobState) -> None:
     """A late return is on record."""
-    job = with_return(changed_job(JOB, state=JobState.DONE, failure_group="a", note="3 of 3 sent."), "a", "", START)
-    assert (job.state, job.progress.returned_count, job.note) == (JobState.DONE, 1, "3 of 3 sent.")
+    job = with_return(changed_job(JOB, state=state, failure_group="a", note="3 of 3 sent."), "a", "", START)
+    assert (job.state, job.progress.returned_count, job.note) == (state, 1, "3 of 3 sent.")

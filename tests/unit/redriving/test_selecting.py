@@ -10,7 +10,7 @@ from sluice.memory import Call, Fault, When, faulty_ports
 from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import JobPhase, JobState, RedriveJob, Selection
 from sluice.ports.aws_services import MOVE_MAX_PER_S
-from sluice.ports.errors import TryLaterError
+from sluice.ports.errors import NeedsFixError, PortError, RefusedError, TryLaterError
 from sluice.redriving.jobs.lifecycle import (
     create_job,
     pause_job,
@@ -19,6 +19,7 @@ from sluice.redriving.jobs.lifecycle import (
     stop_job,
     target_in,
 )
+from sluice.redriving.jobs.move_task import watch_move
 from sluice.redriving.jobs.rules import MOVE_COUNT_MIN, forecast
 from tests.support.redrive_jobs import changed_job, redrive_job
 from tests.support.redrive_worlds import SOON, START, World, fleet
@@ -338,7 +339,7 @@ def test_move_task_is_not_used_when_it_is_not_faster_or_not_wanted(
 
 
 def test_move_task_is_ended_when_the_dead_letter_queue_fills_again() -> None:
-    """Nothing tells of single messages then: that there are more of them is enough to stop."""
+    """It stamps nothing, so that nothing tells whose they are: canaries are sent one by one, and judge the job."""
     world = dead(5_000)
     job = moving(world, 1.0)
     runner = world.runner()
@@ -349,9 +350,26 @@ def test_move_task_is_ended_when_the_dead_letter_queue_fills_again() -> None:
     for n in range(600):
         world.ports.queue.put(world.dead_letters, f"again {n}")
     last = runner.step(first)
-    assert last.state is JobState.STOPPED
-    assert "fills again" in last.note
+    assert (last.state, last.progress.phase, last.move) == (JobState.RUNNING, JobPhase.CANARY, None)
+    assert "The dead-letter queue filled again while SQS's own move task ran" in last.note
     assert not world.ports.queue.moves(world.dead_letters)[0].running
+    job = world.work(changed_job(last, version=0), budget_s=60)
+    assert (job.state, job.progress.sent_count) == (JobState.DONE, 5_000)
+
+
+@pytest.mark.parametrize("hidden_first", [False, True])
+def test_move_task_goes_on_when_another_reader_shows_what_it_hid(hidden_first: bool) -> None:
+    """What is hidden counts as there, so that a queue which only shows it again has not filled."""
+    world = dead(5_000)
+    job = moving(world, 1.0)
+    if hidden_first:
+        world.ports.queue.receive(world.dead_letters, 400, 5.0)
+    runner = world.runner()
+    step = runner.step(job)
+    for _ in range(3):
+        world.now += 3
+        step = runner.step(step)
+        assert step.progress.phase is JobPhase.MOVE
 
 
 def test_move_task_is_ended_when_its_job_is_paused() -> None:
@@ -412,7 +430,7 @@ def test_job_stops_when_somebody_else_ends_its_move_task() -> None:
 
 
 def test_job_stands_as_it_did_when_the_move_task_cannot_be_started() -> None:
-    """The next minute tries again."""
+    """For a minute it is tried again."""
     world = dead(MOVE_COUNT_MIN + 1)
     ports = faulty_ports(
         world.ports,
@@ -420,3 +438,63 @@ def test_job_stands_as_it_did_when_the_move_task_cannot_be_started() -> None:
     )
     job = world.work(moving(world, 1.0), ports)
     assert (job.state, job.progress.phase, job.progress.sent_count) == (JobState.RUNNING, JobPhase.RAMP, 1)
+    job = world.work(job, ports, budget_s=600)
+    assert (job.state, job.progress.sent_count) == (JobState.DONE, MOVE_COUNT_MIN + 1)
+    assert "SQS did not start its own move task: slow down" in job.note
+
+
+@pytest.mark.parametrize("method", ["start_move", "moves"])
+@pytest.mark.parametrize("error", [RefusedError("not to a FIFO queue"), NeedsFixError("grant it")])
+def test_job_goes_on_message_by_message_when_the_move_task_is_refused(method: str, error: PortError) -> None:
+    """An optimisation that is refused holds no job; the job's record says why, and it is not asked for again."""
+    world = dead(MOVE_COUNT_MIN + 1)
+    asked: list[str] = []
+
+    def refuse(call: Call) -> Fault | None:
+        if call.method == method:
+            asked.append(method)
+        return Fault(When.BEFORE, error) if call.method == method else None
+
+    job = world.work(moving(world, 1.0), faulty_ports(world.ports, refuse))
+    assert (job.state, job.progress.sent_count, asked) == (JobState.DONE, MOVE_COUNT_MIN + 1, [method])
+    why = f"SQS did not start its own move task: {error}"
+    assert f"The rest is sent message by message. {why}." in job.note
+    assert [(one.by, one.action) for one in job.actions[1:]] == [
+        ("Sluice", f"sends message by message from here on. {why}")
+    ]
+
+
+def test_job_goes_on_message_by_message_when_the_move_task_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the task had moved counts, and the rest is sent."""
+    world = dead(3_000)
+    runner = world.runner()
+    job = runner.step(moving(world, 1.0))
+    world.now += 2
+    (running,) = world.ports.queue.moves(world.dead_letters)
+    failed = replace(running, running=False, problem="CouldNotDetermineMessageSource")
+    world.ports.queue.cancel_move(running.handle or "")
+    monkeypatch.setattr(world.ports.queue, "moves", lambda _: (failed,))
+    job = watch_move(world.ports, world.dead_letters, job, world.clock)
+    assert (job.progress.phase, job.move, job.progress.sent_count) == (JobPhase.RAMP, None, 1 + running.moved_count)
+    assert "SQS's own move task failed: CouldNotDetermineMessageSource." in job.note
+
+
+@pytest.mark.parametrize(("again_count", "state"), [(0, JobState.DONE), (7, JobState.CAME_BACK)])
+def test_moved_job_is_not_done_when_the_dead_letter_queue_holds_what_may_be_its_own(
+    again_count: int, state: JobState
+) -> None:
+    """SQS's move task stamps nothing: messages that were first sent since then may have come back."""
+    world = dead(MOVE_COUNT_MIN + 1, canary_wait_s=30)
+    job = create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job(rate_per_s=10_000))
+    world.now = world.runner().step(job).pacing.next_at
+    ramp = world.ports.ledger.jobs.job("orders", job.id)
+    assert ramp is not None
+    job = world.work(world.ports.ledger.jobs.keep_job(changed_job(ramp, measured_per_s=1.0)))
+    assert (job.state, job.progress.moved_count) == (JobState.WATCHING, MOVE_COUNT_MIN)
+    for n in range(again_count):
+        world.put_dead(f"again {n}")
+    world.now = job.pacing.next_at
+    job = world.work(job)
+    assert job.state is state
+    said = f"7 messages in the dead-letter queue may be of the {MOVE_COUNT_MIN} that SQS's own move task moved"
+    assert (said in job.note) is bool(again_count)

@@ -486,6 +486,28 @@ def test_settle_trips_a_group_at_once_when_it_bursts() -> None:
     assert [result.outcome for result in world.process()] == ["retried"]
 
 
+def test_settle_trips_no_group_by_shape_alone() -> None:
+    """Without causes a burst of one kind of message is retried, message by message, and its group is only counted."""
+    world = World(fleet(burst_count=2, burst_window_s=60))
+    for n in range(6):
+        world.put_dead(f'{{"order": {n}}}')
+    assert [result.outcome for result in world.process()] == ["retried"] * 6
+    (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
+    assert group.seen_count == 6
+
+
+def test_settle_keeps_the_cause_as_it_was_said_beside_the_title() -> None:
+    """The group's title is masked, and the message's own record has what was said."""
+    world = World(fleet(permanent=("HTTP 400*",)))
+    world.put_dead("a", sluice_cause="HTTP 400: no order 17 for anna@example.com")
+    world.process()
+    (entry,) = world.index()
+    assert entry.cause == "HTTP 400: no order <n> for <email>"
+    assert entry.said == "HTTP 400: no order 17 for anna@example.com"
+    (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
+    assert group.cause == entry.cause
+
+
 def test_settle_keeps_everything_when_the_causes_cannot_be_read() -> None:
     """Without them a message could go into the wrong group, and by the wrong policy."""
     world = World()

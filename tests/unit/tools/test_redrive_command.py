@@ -252,9 +252,30 @@ def test_edit_sends_the_file_s_text_when_it_can_be_read(
     assert "cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("state", "code", "said"),
+    [("done", 0, "done"), ("came-back", 2, "came back"), ("stopped", 2, "stopped")],
+)
+def test_watch_ends_with_an_exit_code_that_says_whether_the_job_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], state: str, code: int, said: str
+) -> None:
+    """A script that redrives goes on only when nothing came back."""
+    assert run(monkeypatch, Function({"job": JOB | {"state": state}}), "--all", "--watch") == code
+    assert said in capsys.readouterr().out
+    assert run(monkeypatch, Function({"job": JOB | {"state": state}}), "--all") == 0, "only who watches is to know"
+
+
+def test_job_is_shown_as_sent_and_watched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the words of the documents."""
+    assert run(monkeypatch, Function({"job": JOB | {"state": "watching"}}), "--all") == 0
+    shown = capsys.readouterr().out
+    assert "sent, watching" in shown
+    assert "It is watched for messages that fail again" in shown
+
+
 def test_follow_shows_how_far_a_job_is_until_it_is_over() -> None:
     """It looks, and asks for nothing else."""
-    answers = [{"job": JOB | {"sent_count": count, "state": state}} for count, state in ((6, "running"), (9, "done"))]
+    answers = [{"job": JOB | {"sent_count": count, "state": state}} for count, state in ((9, "watching"), (9, "done"))]
     asked: list[Mapping[str, Any]] = []
 
     def ask(request: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -124,7 +124,7 @@ def test_messages_when_they_mean_harm_are_shown_as_text(name: str) -> None:
     def pages(text: str) -> list[Page]:
         entry = QuarantineEntry(
             "orders", text or "g", text or "m", "key", text, NOW - 60, NOW - 90, 1, text, 5, text[:500], text or None,
-            ((text or "n", text or "t"),),
+            ((text or "n", text or "t"),), said=text or "c", payload=text or "p",
         )  # fmt: skip
         attributes = ((text or "n", Attribute("String", text or "t")), ("scan", Attribute("Binary", binary=bytes(40))))
         message = Message(text or "m", text or "b", "", attributes, NOW - 90, 1, text or "s", text or "g")

@@ -480,7 +480,7 @@ def test_redrives_when_running_show_progress_and_troubles() -> None:
     text = section(show(view()), "Redrives")
     for words in (
         "1 running",
-        "invalid-currency: no exchange rate for 'XTS'runningramp phase, 5 messages a second",
+        "invalid-currency: no exchange rate for 'XTS'sendingramp phase, 5 messages a second",
         (
             "26 of 41 messages sent, 1 could not be sent \u00b7 about 2.8 s left \u00b7"
             " requested 15:28 by widget in account 000000000000"
@@ -584,3 +584,28 @@ def test_message_when_shown_tells_the_time_that_sqs_has_left_it(expires_at: floa
     ):
         assert told in parse(page).text
         assert ("in quarantine it stays" in parse(page).text) is bool(told)
+
+
+def test_message_when_its_body_is_in_s3_names_the_object() -> None:
+    """The object that a pointer stands for, and that Sluice does not keep it, in the list and on the message's page."""
+    entry = QuarantineEntry(
+        "orders", "g", "m", "key", "Broken", NOW - 60, NOW - 90, 1, None, 5, "body", payload="s3://big-orders/7f/<a>"
+    )
+    scene = PopupContext("orders", NOW)
+    for page in (
+        render_message_list([entry], "g", None, scene),
+        render_message_detail(entry, Message("m", "body"), scene),
+    ):
+        assert (
+            "The body is the object s3://big-orders/7f/<a>. Sluice keeps the pointer and not the object"
+            in parse(page).text
+        )
+
+
+def test_message_when_shown_has_its_cause_as_it_was_said() -> None:
+    """The group's title is masked, and a message's own page is not; records of before have the title alone."""
+    entry = QuarantineEntry("orders", "g", "m", "key", "order <n> is late", NOW - 60, NOW - 90, 1, None, 5, "body")
+    scene = PopupContext("orders", NOW)
+    assert "order <n> is late" in parse(render_message_detail(entry, Message("m", "body"), scene)).text
+    said = replace(entry, said="order 17 is late")
+    assert "order 17 is late" in parse(render_message_detail(said, Message("m", "body"), scene)).text

@@ -36,6 +36,7 @@ def answers(words: str) -> list[dict[str, Any]]:
         "size_bytes": 12,
         "attributes": {words or "x": words or "x"},
         "sample": words or "x",
+        "payload": words or "x",
     }
     peek = {"peek": True, "waiting_count": 7, "looked_at_count": 2, "messages": [seen], "note": words or "x"}
     return [{"error": words}, {**dry_run, "canary_count": 3, "groups": groups * 30}, {"job": job}, peek]
@@ -74,3 +75,22 @@ def test_answer_when_somebody_looked_into_a_dead_letter_queue_tells_how_long_eac
     assert "SQS deletes it in 1 h" in page.text
     assert "received 4 times" in page.text
     assert page.actions == []
+
+
+@pytest.mark.parametrize(
+    ("state", "label", "color"),
+    [
+        ("running", "sending", None),
+        ("watching", "sent, watching", None),
+        ("done", "done", "sl-good"),
+        ("came-back", "came back", "sl-warn"),
+        ("stopped", "stopped", "sl-warn"),
+    ],
+)
+def test_answer_when_a_job_is_shown_has_the_color_of_its_state(state: str, label: str, color: str | None) -> None:
+    """Green is only what did not come back."""
+    job = next(answer["job"] for answer in answers("x") if "job" in answer)
+    page = parse(render_answer({"job": {**job, "state": state, "returned_count": 0}}, {}, OPERATOR_ARN))
+    (pill,) = page.all("span", "sl-pill")
+    classes = set(pill.attributes["class"].split()) - {"sl-pill"}
+    assert (pill.text, classes) == (label, {color} if color else set())

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from sluice.config.cause_patterns import covers, unmatchable_problem
 from sluice.config.fields import Count, Flag, Number, Section, validated
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: a parameter's value has at
@@ -86,13 +87,14 @@ class RedrivePolicy(Section):
     )
     transient: Patterns = Field(
         default=(),
-        description="Causes that pass by themselves, as patterns in which `*` and `?` stand for other characters. Their"
+        description="Causes that pass by themselves, as patterns in which `*` and `?` stand for other characters, such"
+        " as `HTTP 503*`. They are compared with the cause as it was said, and with the failure group's title. Their"
         " dead letters are retried even in a burst.",
     )
     permanent: Patterns = Field(
         default=(),
-        description="Causes that no retry can mend, as patterns in which `*` and `?` stand for other characters. Their"
-        " dead letters are quarantined at once.",
+        description="Causes that no retry can mend, as patterns like those of `transient`. Their dead letters are"
+        " quarantined at once. Where a cause matches both lists, it is transient.",
     )
     otherwise: Otherwise = Field(
         default=Otherwise.RETRY,
@@ -128,6 +130,7 @@ class RedrivePolicy(Section):
                 f"base_delay_s: must be at most {self.max_delay_s:g} s, which is max_delay_s (got"
                 f" {self.base_delay_s:g} s); lower base_delay_s or raise max_delay_s"
             )
+        problems += self._never_matching()
         taken = len(json.dumps([self.transient, self.permanent], ensure_ascii=False, separators=(",", ":")).encode())
         if taken > CAUSES_MAX_BYTES:
             problems.append(
@@ -135,3 +138,21 @@ class RedrivePolicy(Section):
                 f" CloudFormation parameter holds all settings (got {taken:,} bytes); shorten their patterns with *"
             )
         return validated(self, problems)
+
+    def _never_matching(self) -> list[str]:
+        """The patterns that are known to match nothing, or nothing that is left for them to decide."""
+        problems = [
+            f"{name}.{index}: {problem}"
+            for name, patterns in (("transient", self.transient), ("permanent", self.permanent))
+            for index, pattern in enumerate(patterns)
+            if (problem := unmatchable_problem(pattern))
+        ]
+        for index, pattern in enumerate(self.permanent):
+            wider = next((at for at, wide in enumerate(self.transient) if covers(wide, pattern)), None)
+            if wider is not None:
+                problems.append(
+                    f"permanent.{index}: must name causes that no pattern of transient names, because transient ones"
+                    f" are retried whatever permanent says (got {pattern!r}, and transient.{wider}"
+                    f" {self.transient[wider]!r} names all of them); remove it, or narrow transient.{wider}"
+                )
+        return problems

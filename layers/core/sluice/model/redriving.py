@@ -97,6 +97,7 @@ class Verdict:
     sentence: str
     attempt: int  # redrives so far, this one included when it is a retry
     delay_s: float = 0.0
+    said: str = ""  # the cause as it was said, cut; empty where none is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,8 @@ class QuarantineEntry:
     sample: str  # the beginning of the body, as data: escaped wherever it is shown
     message_group: str | None = None  # FIFO
     attributes: tuple[tuple[str, str], ...] = ()  # the producer's own texts, cut: to select by
+    said: str = ""  # the cause of this very message as it was said, cut: data; empty in records of before
+    payload: str = ""  # the object in S3 that the body only points to, which Sluice does not keep: data
     expires_at: float | None = None  # when SQS would have deleted it from its dead-letter queue; here nothing does
 
 
@@ -190,10 +193,17 @@ class JobPhase(StrEnum):
 class JobState(StrEnum):
     """Where a redrive job stands."""
 
-    RUNNING = "running"
+    RUNNING = "running"  # it sends
     PAUSED = "paused"  # by an operator, until one resumes it
-    DONE = "done"
-    STOPPED = "stopped"  # by an operator, or by itself: `note` says why
+    WATCHING = "watching"  # all of it is sent, and whether a message comes back is watched until `next_at`
+    DONE = "done"  # all of it is sent, and nothing of it came back
+    CAME_BACK = "came-back"  # what could be sent is, and some of it failed again
+    STOPPED = "stopped"  # by an operator, or by itself before all was sent: `note` says why
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a job in this state goes on by itself: the chain of its fleet has it."""
+        return self in {JobState.RUNNING, JobState.WATCHING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +287,11 @@ class JobProgress:
     doubtful_count: int = 0  # may have been sent before, and are where they were
     returned_count: int = 0  # sent, failed again and came back
     stopped_groups: tuple[str, ...] = ()  # failure groups of which a message came back
+    looked: bool = False  # the dead-letter queue was searched for the canaries, where nothing else reports them
+    hidden_since: float | None = None  # epoch seconds: since when other readers hide all that is left
+    moved_count: int = 0  # of those sent: moved by SQS's own move task, which stamps nothing
+    moved_since: float | None = None  # epoch seconds: when SQS was first asked for that
+    sends_singly: bool = False  # no move task is started any more
 
     @property
     def processed_count(self) -> int:

@@ -11,6 +11,7 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import JobPacing, JobState, RedriveJob
 from sluice.ports.errors import PortError
+from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.context import Answer, RedriveContext
 from sluice.redriving.dead_letters import LetterOutcome
 from sluice.redriving.failure_groups import queue_name, source_of
@@ -195,6 +196,9 @@ class OperatorCommands:
         job = self.at.editor(fleet).send_edited(request.message_id, request.body, who)
         self.at.log.info("a message was sent with another body", fleet=fleet.name, job=job.id, requested_by=who)
         self.at.count(fleet.name, "Redriven", 1)
+        self.at.begin_jobs(fleet, min(self.at.invocation.stop_at, self.at.now() + ANSWER_S))
+        with suppress(PortError):  # it is on record, and watched
+            job = self.at.ports.ledger.jobs.job(fleet.name, job.id) or job
         return {"job": self.at.to_answer(job)}
 
     def restore(self, asked: object, by: str) -> Answer:
@@ -303,4 +307,4 @@ def _seen_to_answer(seen: Seen) -> Answer:
         "size_bytes": message.size_bytes,
         "attributes": dict(selectable_attributes(message)),
         "sample": sample_of(message),
-    }
+    } | ({"payload": pointer.uri} if (pointer := payload_pointer(message)) else {})

@@ -18,7 +18,7 @@ from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import DeadLetterProcessor, DeadLetterResult, LetterOutcome
 from sluice.redriving.jobs.lifecycle import dead_letter_queues, sources_of, target_in
 from sluice.redriving.jobs.rules import forecast
-from sluice.redriving.jobs.runner import Runner
+from sluice.redriving.jobs.runner import MoveUse, Runner
 from sluice.redriving.jobs.slices import SLICE_S, Slice, chain_id, fleet_of, retries_in
 from sluice.redriving.message_editor import Editor
 from sluice.redriving.retention import RetentionGuard
@@ -74,7 +74,12 @@ class Invocation:
 
 @dataclass(slots=True)
 class RedriveContext:
-    """One invocation at work; `facts` may be kept from one invocation of the process to the next."""
+    """One invocation at work.
+
+    Attributes:
+        facts: what queues are; it may be kept from one invocation of the process to the next.
+        moves: when SQS's own move task is worth it.
+    """
 
     ports: Ports[RedriverLedger]
     now: Callable[[], float]
@@ -82,6 +87,7 @@ class RedriveContext:
     log: Log
     records: list[Record] = field(default_factory=list)
     facts: QueueFactsRead = field(default_factory=dict)
+    moves: MoveUse = MoveUse()
 
     def count(self, fleet: str, metric: str, value: float) -> None:
         """Add to what is counted."""
@@ -179,7 +185,8 @@ class RedriveContext:
         if job.target.fleet is not None or job.target.queue is not None:
             elsewhere = self.fleet(job.target.fleet) if job.target.fleet else fleet
             to = self.queue(target_in(elsewhere, job.target.queue).queue.queue)
-        return Runner(self.ports, fleet, to, self.invocation.name, self.invocation.until, self.now, routes)
+        invocation = self.invocation
+        return Runner(self.ports, fleet, to, invocation.name, invocation.until, self.now, routes, self.moves)
 
     def report(self, fleet: Fleet, results: Iterable[DeadLetterResult]) -> None:
         """Log what became of dead letters, and count it."""
@@ -256,7 +263,8 @@ class RedriveContext:
         fields = {name: value for name, value in asdict(job).items() if name not in parts}
         fields |= asdict(job.selection) | asdict(job.progress) | asdict(job.pacing)
         fields |= {"to": job.target.fleet, "to_queue": job.target.queue}
-        del fields["cursor"]
+        for name in ("cursor", "looked", "sends_singly"):
+            del fields[name]
         seen = forecast(job, self.now())
         fields |= {"done_fraction": round(seen.done_fraction, 4), "left_s": seen.left_s}
         return {name: _listed(value) for name, value in fields.items()}

@@ -21,20 +21,30 @@ from enum import StrEnum
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import Message, QuarantineEntry, RedriveJob, Verdict, VerdictKind
+from sluice.model.redriving import Message, QuarantineEntry, Verdict, VerdictKind
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
+from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.failure_groups import CAUSE, OVERFLOW, Cause, failure_group, group_cause, queue_name
-from sluice.redriving.jobs.lifecycle import update_job
-from sluice.redriving.jobs.rules import with_return
-from sluice.redriving.message_copy import attempts_key, copy_of, first_sent_at, known_source, origin_of, send_rounds
+from sluice.redriving.jobs.lifecycle import report_return
+from sluice.redriving.message_copy import (
+    Origin,
+    attempts_key,
+    copy_of,
+    first_sent_at,
+    known_source,
+    origin_of,
+    send_rounds,
+)
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome, SendResult, attempts_so_far, resolve_doubts
 from sluice.redriving.verdict import DeadLetterHistory, judge, left_s, margin_s, sample_of, selectable_attributes
 
 # How long what waits for a paused queue is hidden: once it goes on, that is the latest that its dead letters do.
 PAUSED_RECHECK_S = 600.0
+# Without the object's address: that is what a message says, and no log repeats it.
+POINTER_ONLY = "Its body is an object in S3, which Sluice does not keep: the widget names it."
 BEHIND_KEPT = "an earlier message of its message group stays in the dead-letter queue"
 # The index is in order of milliseconds: at the same one, messages of a FIFO message group would be in no order.
 INDEX_STEP_S = 0.001
@@ -126,10 +136,11 @@ class DeadLetterProcessor:
         for message in messages:
             try:
                 self._read_causes([message])
+                self._note_copy(message)
                 own = failure_group(message, self._reported_causes.get(message.id, ""))
                 into = self._held_in(message) or own
                 attempts = attempts_so_far(self.ports, self.fleet.name, message, self.to)
-                verdict = Verdict(VerdictKind.QUARANTINE, into.id, into.words, why, attempts)
+                verdict = Verdict(VerdictKind.QUARANTINE, into.id, into.words, why, attempts, said=own.as_said)
             except PortError as error:
                 results.append(DeadLetterResult(message.id, LetterOutcome.KEPT, f"could not be quarantined: {error}"))
                 continue
@@ -142,10 +153,7 @@ class DeadLetterProcessor:
 
     def _judge(self, message: Message) -> Verdict:
         """The verdict on a message, by what the ledger remembers; the job that sent it is noted as failed again."""
-        if origin := origin_of(message):
-            resolve_doubts(self.ports, self.fleet.name, [origin.message_id], self.now())
-            if origin.job_id and origin.failure_group:
-                self._report_return(origin.job_id, origin.failure_group, message)
+        self._note_copy(message)
         own = failure_group(message, self._reported_causes.get(message.id, ""))
         history = DeadLetterHistory(
             attempts_so_far(self.ports, self.fleet.name, message, self.to),
@@ -155,10 +163,16 @@ class DeadLetterProcessor:
         )
         return judge(message, self.fleet.redrive, self.to, own, history=history, uniform=self.uniform())
 
+    def _note_copy(self, message: Message) -> None:
+        """A copy that comes back was sent, which ends a doubt about that, and it is noted on the job that sent it."""
+        if origin := origin_of(message):
+            resolve_doubts(self.ports, self.fleet.name, [origin.message_id], self.now())
+            self._report_return(origin, message)
+
     def _recent_count(self, own: Cause) -> int:
         """Dead letters of a failure group within the policy's window, those of this batch up to now included."""
         policy = self.fleet.redrive
-        if not policy.burst_count:
+        if not policy.burst_count or not own.is_known:
             return 0
         if own.id not in self._recent:
             group = self.ports.ledger.failure_groups.failure_group(self.fleet.name, own.id)
@@ -180,18 +194,12 @@ class DeadLetterProcessor:
             self._indexed_at = max(self._indexed_at, group.last_seen_at)
         return Cause(group_id, group.cause if group else group_id)
 
-    def _report_return(self, job_id: str, group_id: str, message: Message) -> None:
+    def _report_return(self, origin: Origin, message: Message) -> None:
         """Note on a redrive job that a message it sent came back."""
-
-        def noted(job: RedriveJob) -> RedriveJob:
-            return with_return(job, group_id, f"Message {message.id} came back.", self.now())
-
         # What waits for a paused queue is received again and again, and counted once.
-        before = self.ports.ledger.jobs.job(self.fleet.name, job_id) if self.paused else None
-        if before is not None and group_id in before.progress.stopped_groups:
-            return
-        update_job(self.ports, self.fleet.name, job_id, noted)
-        self.ports.ledger.failure_groups.note_returned(self.fleet.name, group_id, job_id)
+        before = self.ports.ledger.jobs.job(self.fleet.name, origin.job_id) if self.paused and origin.job_id else None
+        if before is None or origin.failure_group not in before.progress.stopped_groups:
+            report_return(self.ports, self.fleet.name, origin, message.id, self.now())
 
     def _apply(self, judged: Sequence[tuple[int, Message, Verdict]]) -> dict[int, DeadLetterResult]:
         """Send what is to be retried, quarantine the rest."""
@@ -259,6 +267,7 @@ class DeadLetterProcessor:
         ledger = self.ports.ledger
         try:
             verdict = self._counted_in(verdict)
+            pointer = payload_pointer(message)
             key = self.ports.archive.store(self.fleet.name, message)
             self._indexed_at = max(self.now(), self._indexed_at + INDEX_STEP_S)
             entry = QuarantineEntry(
@@ -267,6 +276,8 @@ class DeadLetterProcessor:
                 message_id=message.id,
                 key=key,
                 cause=verdict.cause,
+                said=verdict.said,
+                payload=pointer.uri if pointer else "",
                 at=self._indexed_at,
                 first_sent_at=first_sent_at(message),
                 attempt=verdict.attempt,
@@ -286,7 +297,9 @@ class DeadLetterProcessor:
         except PortError as error:
             return DeadLetterResult(message.id, LetterOutcome.KEPT, f"could not be quarantined: {error}", verdict)
         unnoted = self._note(message, verdict)
-        return DeadLetterResult(message.id, LetterOutcome.QUARANTINED, f"{verdict.sentence} {unnoted}".strip(), verdict)
+        parts = (verdict.sentence, POINTER_ONLY if pointer else "", unnoted)
+        reason = " ".join(part for part in parts if part)
+        return DeadLetterResult(message.id, LetterOutcome.QUARANTINED, reason, verdict)
 
     def _note(self, message: Message, verdict: Verdict) -> str:
         """Count a dead letter in its failure group. A count that is lost harms nothing: it is said and no more."""

@@ -11,15 +11,17 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.htm
 https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
 """
 
-import json
-from collections.abc import Mapping
-from typing import Any
-
 from sluice.model.frozen import dataclass
 from sluice.model.redriving import Message
+from sluice.redriving.causes.envelopes import open_body
 
 # What must stand in a body before it is read as JSON: bodies have up to a megabyte.
 _KEYS = ('"requestContext"', '"TopicArn"', '"partnerResourceArn"')
+_SENDERS = {  # by the kind of the outermost envelope
+    "lambda": "a destination of a Lambda function",
+    "pipe": "an EventBridge pipe",
+    "sns": "a subscription of an SNS topic",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +56,11 @@ def _by_attributes(message: Message) -> ForeignLetter | None:
 
 
 def _by_body(body: str) -> ForeignLetter | None:
-    if body.lstrip()[:1] != "{" or not any(key in body for key in _KEYS):
+    if not any(key in body for key in _KEYS):
         return None
-    try:
-        record = json.loads(body)
-    except (ValueError, RecursionError):  # not JSON after all, a number of 5,000 digits, nested beyond reason
-        return None
-    match record:
-        case {"requestContext": {"functionArn": str(), "condition": str(condition)}}:
-            return ForeignLetter("a destination of a Lambda function", _joined(condition, _error_in(record)))
-        case {"context": {"partnerResourceArn": str(), "condition": str(condition)}}:
-            return ForeignLetter("an EventBridge pipe", condition)
-        case {"Type": "Notification", "TopicArn": str(), "MessageId": str(), "Message": str()}:
-            return ForeignLetter("a subscription of an SNS topic")
-    return None
-
-
-def _error_in(record: Mapping[str, Any]) -> str:
-    """What a function answered, as Lambda's record of its invocation has it."""
-    match record.get("responsePayload"):
-        case {"errorMessage": str(text), **more}:
-            kind = more.get("errorType")
-            return _joined(kind if isinstance(kind, str) else None, text)
-        case str(text):
-            return text
-    return ""
+    opened = open_body(body)
+    sender = _SENDERS.get(opened.kind)
+    return ForeignLetter(sender, opened.error) if sender else None
 
 
 def _joined(*parts: str | None) -> str:

@@ -28,12 +28,14 @@ from sluice.ports.aws_services import archive_key
 from sluice.ports.errors import RefusedError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
+from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.dead_letters import admit_to_group
 from sluice.redriving.failure_groups import Cause, failure_group, source_of
 from sluice.redriving.jobs.lifecycle import paused_note
+from sluice.redriving.jobs.rules import sent
 from sluice.redriving.message_copy import attempts_key, attempts_of, copy_of, first_sent_at
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome
-from sluice.redriving.source_queues import QueueRoute, route_asked_for, route_of_letter
+from sluice.redriving.source_queues import QueueRoute, route_asked_for, route_of_letter, watch_s
 from sluice.redriving.verdict import sample_of, selectable_attributes
 
 _ID = re.compile(r"[A-Za-z0-9-]{1,80}")
@@ -96,24 +98,24 @@ class Editor:
         if not send_result.is_in_queue:
             raise PayloadError(f"message_id: {message_id} was not sent: {send_result.reason}")
         self.ports.ledger.quarantine.remove_entry(entry)
-        return self._record(entry, by, f" {paused_note([route.name])}" if route.paused else "")
+        return self._record(entry, by, route)
 
-    def _record(self, entry: QuarantineEntry, by: str, more: str) -> RedriveJob:
+    def _record(self, entry: QuarantineEntry, by: str, route: QueueRoute) -> RedriveJob:
+        more = f" {paused_note([route.name])}" if route.paused else ""
         now = self.now()
-        return self.ports.ledger.jobs.keep_job(
-            RedriveJob(
-                id=self.name,
-                fleet=self.fleet.name,
-                state=JobState.DONE,
-                requested_at=now,
-                requested_by=by,
-                updated_at=now,
-                selection=Selection(message_id=entry.message_id),
-                progress=JobProgress(JobPhase.RAMP, selected_count=1, sent_count=1),
-                note=f"Sent with another body. The original is kept in the archive under {entry.key}.{more}",
-                actions=(JobAction(now, by, "sent it with another body"),),
-            )
+        job = RedriveJob(
+            id=self.name,
+            fleet=self.fleet.name,
+            state=JobState.RUNNING,
+            requested_at=now,
+            requested_by=by,
+            updated_at=now,
+            selection=Selection(message_id=entry.message_id),
+            progress=JobProgress(JobPhase.RAMP, selected_count=1, sent_count=1),
+            note=f"Sent with another body. The original is kept in the archive under {entry.key}.{more}",
+            actions=(JobAction(now, by, "sent it with another body"),),
         )
+        return self.ports.ledger.jobs.keep_job(sent(job, now, watch_s(self.fleet.redrive, [route])))
 
     def restore(self, key: str, by: str) -> QuarantineEntry:
         """Quarantine anew what the archive last kept under a key.
@@ -139,7 +141,7 @@ class Editor:
     def _kept(self, message: Message, cause: str, at: float) -> QuarantineEntry:
         """A message in the archive, and its entry for the index, which is yet to be written."""
         ports, fleet = self.ports, self.fleet
-        own = failure_group(message, cause)
+        own, pointer = failure_group(message, cause), payload_pointer(message)
         route = route_of_letter(message, self.routes)
         message_group = message.message_group if (route.to.fifo if route else fleet.fifo) else None
         held_in = ports.ledger.quarantine.held_in(fleet.name, message_group) if message_group is not None else None
@@ -156,6 +158,8 @@ class Editor:
             message_id=message.id,
             key=ports.archive.store(fleet.name, message),
             cause=own.words,
+            said=own.as_said,
+            payload=pointer.uri if pointer else "",
             at=at,
             first_sent_at=first_sent_at(message),
             attempt=attempts_of(message) or 0,

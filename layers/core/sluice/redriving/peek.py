@@ -8,8 +8,8 @@ gives in no order, so that a peek shows some of a long queue. To choose among al
 """
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 
+from sluice.config.cause_patterns import names
 from sluice.config.fleet import Fleet, RedriveMode
 from sluice.model.frozen import dataclass
 from sluice.model.payload_error import PayloadError
@@ -75,7 +75,7 @@ def peek(
     try:
         reported = ports.ledger.causes.causes(fleet.name, [one.id for one in received if one.attribute(CAUSE) is None])
     finally:
-        show_again(ports.queue, dead.url, received)
+        show_again(ports.queue, dead.url, [message.receipt for message in received])
     seen = [
         Seen(one, failure_group(one, reported.get(one.id, "")), left_s(one, dead.retention_s, now()))
         for one in received
@@ -107,6 +107,6 @@ def _check(ports: Ports[RedriverLedger], fleet: Fleet, dead: QueueFacts) -> None
 
 
 def _matches(seen: Seen, cause: str | None, attribute: tuple[str, str] | None) -> bool:
-    if cause is not None and not fnmatchcase(seen.group.words.casefold(), cause.casefold()):
+    if cause is not None and not names([cause], seen.group.words, *seen.group.said):
         return False
     return attribute is None or (attribute[0], attribute[1][:SELECTABLE_LENGTH]) in selectable_attributes(seen.message)

@@ -44,8 +44,8 @@ def receive_many(
     return list(received.values())
 
 
-def show_again(queue: Queue, url: str, messages: Sequence[Message]) -> None:
+def show_again(queue: Queue, url: str, receipts: Sequence[str]) -> None:
     """Show received messages in their queue at once. Those with which that fails show by themselves, later."""
-    if messages:
+    if receipts:
         with suppress(PortError):
-            queue.hold(url, [message.receipt for message in messages], 0.0)
+            queue.hold(url, receipts, 0.0)

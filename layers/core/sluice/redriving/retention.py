@@ -86,9 +86,8 @@ class RetentionGuard:
         known = [seconds for _, seconds in left if seconds is not None]
         ending = [message for message, seconds in left if seconds is not None and seconds <= margin]
         staying = [seconds for seconds in known if seconds > margin]
-        show_again(
-            self.ports.queue, self.dead.url, [one for one, seconds in left if seconds is None or seconds > margin]
-        )
+        stays = [message.receipt for message, seconds in left if seconds is None or seconds > margin]
+        show_again(self.ports.queue, self.dead.url, stays)
         return RetentionCheck(
             len(received),
             min(staying, default=None),

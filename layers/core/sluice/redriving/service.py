@@ -24,8 +24,9 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import Message
 from sluice.ports.errors import PortError
+from sluice.redriving.causes.stack_traces import condensed
 from sluice.redriving.context import Answer, RedriveContext
-from sluice.redriving.failure_groups import READ_LIMIT, queue_name
+from sluice.redriving.failure_groups import queue_name
 from sluice.redriving.jobs.slices import KIND, chain_id
 from sluice.redriving.payloads import FailureReport, read_record, read_request
 from sluice.redriving.retention import RetentionGuard, is_due, is_turn
@@ -275,7 +276,7 @@ class RedriverService(RedriveContext):
         if not fleets:
             raise PayloadError(f"detail.queue: no fleet has the queue {report.queue[:200]}")
         for fleet in fleets:
-            cause = report.cause[:READ_LIMIT]
+            cause = condensed(report.cause)
             self.ports.ledger.causes.keep_cause(fleet.name, report.message_id, cause, self.now())
             self.log.debug("a consumer reported a cause", fleet=fleet.name, dead_letter=report.message_id)
         return {"noted": [fleet.name for fleet in fleets]}

@@ -9,7 +9,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Receiv
 
 from collections.abc import Iterable, Sequence
 
-from sluice.config.fleet import Fleet
+from sluice.config.fleet import Fleet, RedrivePolicy
 from sluice.model.frozen import dataclass
 from sluice.model.queue_names import same_queue
 from sluice.model.redriving import Message
@@ -17,6 +17,8 @@ from sluice.ports.aws_services import QueueFacts
 from sluice.redriving.failure_groups import queue_name, source_of
 from sluice.redriving.foreign_letters import foreign_letter
 from sluice.redriving.message_copy import known_source
+
+WATCH_MAX_S = 900.0  # of the default; for a longer watch the fleet's document has `canary_wait_s`
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,16 @@ def route_asked_for(source: str | None, message: Message, routes: Sequence[Queue
         return route
     one = len(routes) == 1 and not routes[0].others and not source_of(message)
     return routes[0] if one and foreign_letter(message) is None else None
+
+
+def watch_s(policy: RedrivePolicy, routes: Iterable[QueueRoute]) -> float:
+    """How long what was sent to these queues must not fail again, in seconds.
+
+    Unless the policy says it: what a message waits and is worked on at most.
+    """
+    if policy.canary_wait_s is not None:
+        return policy.canary_wait_s
+    return min(WATCH_MAX_S, max(route.fleet.target_wait_s + route.to.visibility_s for route in routes))
 
 
 def by_dead_letter_queue(routes: Iterable[QueueRoute]) -> dict[str, tuple[QueueRoute, ...]]:

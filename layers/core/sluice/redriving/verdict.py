@@ -12,7 +12,8 @@ Theory of operation
 4. Its cause is one of the policy's `permanent` ones, or of none while `otherwise` is quarantine: quarantine.
 5. Its failure group bursts, `burst_count` dead letters within `burst_window_s`: it has tripped, quarantine. A bad
    deploy fails on everything, and is not retried message by message. Once the group was quiet for the window, its
-   messages are retried again. `transient` causes (a database that is down) burst too, and are retried all the same.
+   messages are retried again. `transient` causes (a database that is down) burst too, and are retried all the same. A
+   group by shape alone does not trip: its messages have a form in common, and no cause that is known.
 6. It was sent back `max_retries` times: quarantine.
 7. Otherwise retry, after a delay with full jitter: `uniform(0, min(max_delay_s, base_delay_s * 2^redrives))` seconds,
    `redrives` being those before this one. FIFO queues know no delay per message: there it goes at once.
@@ -20,7 +21,8 @@ Theory of operation
 
 A stamped cause alone decides the failure group, not the verdict: a consumer can be wrong about what is permanent (a
 missing item may be added), and three retries of one message cost less than an operator's attention. The fleet's policy
-says what is permanent and what passes by itself, by patterns of the masked cause.
+says what is permanent and what passes by itself, by patterns. They see the cause as it was said, each exception of its
+chain, and the group's title.
 
 *Loops are remembered.* The number of redrives travels with the message as attribute `sluice.attempts`. Where SQS's
 ten attributes, or the size limit, leave no room for it, the ledger remembers it by what the message says
@@ -45,8 +47,8 @@ The protocol that keeps each message in at least one place, and at most one copy
 """
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
+from sluice.config.cause_patterns import names
 from sluice.config.fleet import Otherwise, RedrivePolicy
 from sluice.model.frozen import dataclass
 from sluice.model.queue_names import same_queue
@@ -89,10 +91,10 @@ def judge(
     problem = _misplaced(message, to, history) or _unwanted(policy, own, history)
     if problem:
         into = history.held_in or own
-        return Verdict(VerdictKind.QUARANTINE, into.id, into.words, f"Quarantined{problem}", attempts)
+        return Verdict(VerdictKind.QUARANTINE, into.id, into.words, f"Quarantined{problem}", attempts, said=own.as_said)
     delay_s = 0.0 if to.fifo else backoff_s(policy, attempts, uniform)
     sentence = f"Retry {attempts + 1} of {policy.max_retries}" + (f" in {delay_s:.0f} s." if delay_s else " at once.")
-    return Verdict(VerdictKind.RETRY, own.id, own.words, sentence, attempts + 1, delay_s)
+    return Verdict(VerdictKind.RETRY, own.id, own.words, sentence, attempts + 1, delay_s, own.as_said)
 
 
 def _misplaced(message: Message, to: Destination, history: DeadLetterHistory) -> str:
@@ -130,22 +132,18 @@ def _unsaid(message: Message, names: Sequence[str]) -> str:
 
 def _unwanted(policy: RedrivePolicy, own: Cause, history: DeadLetterHistory) -> str:
     """Why a message is not to be retried, or nothing."""
-    if not _names(policy.transient, own):
-        if _names(policy.permanent, own):
+    lines = (own.words, *own.said)
+    if not names(policy.transient, *lines):
+        if names(policy.permanent, *lines):
             return ": the fleet's policy calls its cause permanent."
         if policy.otherwise is Otherwise.QUARANTINE:
             return ": the fleet's policy retries only causes that it calls transient."
-        if 0 < policy.burst_count <= history.recent_count:
+        if own.is_known and 0 < policy.burst_count <= history.recent_count:
             burst = f"{history.recent_count} dead letters within {policy.burst_window_s:.0f} s"
             return f": its failure group has tripped, with {burst}."
     if history.attempts >= policy.max_retries:
         return f": it failed again after {history.attempts} of {policy.max_retries} retries."
     return ""
-
-
-def _names(patterns: Sequence[str], cause: Cause) -> bool:
-    """Whether one of some patterns, as for file names, names a cause."""
-    return any(fnmatchcase(cause.words.casefold(), pattern.casefold()) for pattern in patterns)
 
 
 def backoff_s(policy: RedrivePolicy, attempts: int, uniform: float) -> float:

@@ -6,20 +6,18 @@ from typing import Any
 import htpy
 
 from sluice.model.redriving import JobState
-from sluice.widget.elements import and_more, call_action, fold_mark, fraction, progress_bar
+from sluice.widget.elements import and_more, call_action, fold_mark, fraction, payload_note, progress_bar
 from sluice.widget.redrive_buttons import counted_rate
-from sluice.widget.redrive_jobs import render_job_buttons
+from sluice.widget.redrive_jobs import JOB_STATES, render_job_buttons
 from sluice.widget.style import CSS
 from sluice.widget.text import DOT, counted, duration, safe_text
 
 GROUPS_SHOWN = 25
 OTHER_FLEETS_SHOWN = 10
 SAMPLE_MAX_CHARACTERS = 500
-_STATES = {
-    JobState.RUNNING: ("running", ""),
-    JobState.PAUSED: ("paused", ".sl-warn"),
-    JobState.DONE: ("done", ".sl-good"),
-    JobState.STOPPED: ("stopped", ".sl-warn"),
+_GOES_ON = {
+    JobState.RUNNING: "the job continues in the background; the widget shows its progress",
+    JobState.WATCHING: "the job is watched until then for messages that fail again; the widget shows whether any did",
 }
 
 
@@ -194,6 +192,7 @@ def _dead_letter(message: Mapping[str, Any]) -> htpy.Node:
                 for name, text in message["attributes"].items()
             ],
         ],
+        payload_note(str(message.get("payload") or "")),
         htpy.details(".sl-sample")[
             htpy.summary["Beginning of the body", fold_mark()],
             htpy.pre[safe_text(str(message["sample"]), SAMPLE_MAX_CHARACTERS)],
@@ -207,18 +206,18 @@ def _dead_letter(message: Mapping[str, Any]) -> htpy.Node:
 
 
 def _job(job: Mapping[str, Any], operator_arn: str) -> htpy.Node:
-    label, kind = _STATES[JobState(job["state"])]
+    state = JobState(job["state"])
+    kind, label = JOB_STATES[state]
     counts = (
         (job["failed_count"], "could not be sent"),
         (job["doubtful_count"], "not sent because of a possible earlier sending"),
         (job["returned_count"], "failed again"),
     )
-    running = job["state"] == JobState.RUNNING
     return [
         htpy.h3[
             f"{job['sent_count']:,} of {counted(job['selected_count'], 'message')} sent",
             htpy.span(f".sl-pill{kind}")[label],
-            render_job_buttons(job["fleet"], job["id"], JobState(job["state"]), operator_arn),
+            render_job_buttons(job["fleet"], job["id"], state, operator_arn),
         ],
         progress_bar(
             [
@@ -237,6 +236,6 @@ def _job(job: Mapping[str, Any], operator_arn: str) -> htpy.Node:
             "requested by ",
             safe_text(str(job["requested_by"]), 120),
             f"{DOT}about {duration(job['left_s'])} left" if job.get("left_s") is not None else None,
-            [DOT, "the job continues in the background; the widget shows its progress"] if running else None,
+            [DOT, _GOES_ON[state]] if state in _GOES_ON else None,
         ],
     ]

@@ -6,7 +6,9 @@ from typing import Any
 
 import htpy
 
-from sluice.widget.text import counted
+from sluice.widget.text import counted, safe_text
+
+URI_MAX_CHARACTERS = 1_200  # of an object in S3: a key has at most 1,024 bytes
 
 
 def fraction(value: float, whole: float) -> float:
@@ -49,6 +51,17 @@ def call_action(endpoint: str, event: Mapping[str, Any], display: str, confirmat
     return htpy.cwdb_action(
         action="call", display=display, endpoint=endpoint, confirmation=confirmation, event="click"
     )[text]
+
+
+def payload_note(uri: str) -> htpy.Node:
+    """Where the body is that a message only points to; nothing for a message that has its body."""
+    if not uri:
+        return None
+    return htpy.div(".sl-quiet")[
+        "The body is the object ",
+        htpy.b[safe_text(uri, URI_MAX_CHARACTERS)],
+        ". Sluice keeps the pointer and not the object: a lifecycle rule of the bucket may delete it.",
+    ]
 
 
 def fold_mark() -> htpy.Node:

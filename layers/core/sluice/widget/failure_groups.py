@@ -7,6 +7,7 @@ import htpy
 
 from sluice.config.fleet import Fleet, RedriveMode
 from sluice.model.redriving import FailureGroup
+from sluice.redriving.failure_groups import has_known_cause
 from sluice.widget.elements import and_more, call_action, fold_mark, unread_section
 from sluice.widget.redrive_buttons import redrive_buttons
 from sluice.widget.text import DOT, counted, duration, safe_string, safe_text
@@ -131,7 +132,7 @@ def _times(group: FailureGroup, period: Period) -> str:
 def _retries_suspended(group: FailureGroup, fleet: Fleet, now: float) -> htpy.Node:
     """Whether there are now so many dead letters of this group that none of them is retried automatically."""
     rules = fleet.redrive
-    if not 0 < rules.burst_count <= group.seen_within(rules.burst_window_s, now):
+    if not has_known_cause(group.id) or not 0 < rules.burst_count <= group.seen_within(rules.burst_window_s, now):
         return None
     dead_letters = counted(rules.burst_count, "dead letter")
     why = f"At least {dead_letters} within {duration(rules.burst_window_s)}: none of them is retried automatically"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import htpy
 
 from sluice.model.redriving import Attribute, Message, QuarantineEntry
-from sluice.widget.elements import call_action, fold_mark
+from sluice.widget.elements import call_action, fold_mark, payload_note
 from sluice.widget.style import CSS
 from sluice.widget.text import DOT, Clock, counted, duration, safe_text
 from sluice.widget.view import UTC_CLOCK, Theme
@@ -66,6 +66,7 @@ def _entry(entry: QuarantineEntry, context: PopupContext) -> htpy.Node:
     return htpy.li(".sl-card")[
         htpy.div(".sl-line")[htpy.b[safe_text(entry.message_id, 100)]],
         htpy.div(".sl-facts")[_facts(entry, context)],
+        payload_note(entry.payload),
         htpy.details(".sl-sample")[
             htpy.summary["Beginning of the body", fold_mark()], htpy.pre[safe_text(entry.sample, SAMPLE_MAX_CHARACTERS)]
         ]
@@ -134,7 +135,8 @@ def render_message_detail(entry: QuarantineEntry, message: Message, context: Pop
         ],
         htpy.div(".sl-facts")[_facts(entry, context)],
         htpy.dl(".sl-meta")[
-            [htpy.dt["cause"], htpy.dd[safe_text(entry.cause)]],
+            [htpy.dt["cause"], htpy.dd[safe_text(entry.said or entry.cause)]],
+            [htpy.dt["body"], htpy.dd[payload_note(entry.payload)]] if entry.payload else None,
             [htpy.dt["from"], htpy.dd[safe_text(message.source, ATTRIBUTE_MAX_CHARACTERS)]] if message.source else None,
             [htpy.dt["message group"], htpy.dd[safe_text(message.message_group, ATTRIBUTE_MAX_CHARACTERS)]]
             if message.message_group

@@ -1,4 +1,4 @@
-"""Redrive jobs: which messages, how far they are, and the buttons that pause, resume and stop them."""
+"""Redrive jobs: which messages, how far they are, what came back, and the buttons that pause, resume and stop them."""
 
 import htpy
 
@@ -13,10 +13,13 @@ from sluice.widget.view import Source, View
 JOBS_SHOWN = 5
 ACTS_SHOWN = 3
 
-_JOB_STATES = {
-    JobState.RUNNING: ("", "running"),
+# Each state's color and label.
+JOB_STATES = {
+    JobState.RUNNING: ("", "sending"),
     JobState.PAUSED: (".sl-warn", "paused"),
+    JobState.WATCHING: ("", "sent, watching"),
     JobState.DONE: (".sl-good", "done"),
+    JobState.CAME_BACK: (".sl-warn", "came back"),
     JobState.STOPPED: (".sl-warn", "stopped"),
 }
 
@@ -27,8 +30,8 @@ def render_jobs(view: View) -> htpy.Node:
         return unread_section("Redrives")
     if not view.records.jobs:
         return None
-    running = sum(1 for job in view.records.jobs if job.state is JobState.RUNNING)
-    ordered = sorted(view.records.jobs, key=lambda job: (job.state is not JobState.RUNNING, -job.requested_at))
+    running = sum(1 for job in view.records.jobs if job.state.is_at_work)
+    ordered = sorted(view.records.jobs, key=lambda job: (not job.state.is_at_work, -job.requested_at))
     return htpy.section[
         htpy.h3["Redrives", htpy.span(".sl-count")[f"{running} running"]],
         htpy.ul(".sl-rows")[[_job(job, view) for job in ordered[:JOBS_SHOWN]]],
@@ -37,12 +40,17 @@ def render_jobs(view: View) -> htpy.Node:
 
 
 def _job(job: RedriveJob, view: View) -> htpy.Node:
-    kind, label = _JOB_STATES[job.state]
+    kind, label = JOB_STATES[job.state]
+    if job.progress.returned_count:
+        kind = JOB_STATES[JobState.CAME_BACK][0]
+    facts = f"{job.progress.phase} phase, {counted_rate(job.pacing.rate_per_s)} a second"
+    if job.state is JobState.WATCHING:
+        facts = f"watched until {view.period.minute(job.pacing.next_at)} for messages that fail again"
     return htpy.li(".sl-item")[
         htpy.div(".sl-line")[
             htpy.b[_selection(job, view)],
             htpy.span(f".sl-pill{kind}")[label],
-            htpy.span(".sl-facts")[f"{job.progress.phase} phase, {counted_rate(job.pacing.rate_per_s)} a second"],
+            htpy.span(".sl-facts")[facts],
             render_job_buttons(job.fleet, job.id, job.state, view.redrive_arn) if view.redrive_arn else None,
         ],
         progress_bar(
@@ -69,7 +77,7 @@ def _progress(job: RedriveJob, view: View) -> str:
         (job.progress.returned_count, "failed again"),
     )
     others = "".join(f", {count:,} {what}" for count, what in counts if count)
-    left_s = forecast(job, view.period.now).left_s
+    left_s = None if job.state is JobState.WATCHING else forecast(job, view.period.now).left_s
     left = f"{DOT}about {duration(left_s)} left" if left_s is not None else ""
     return f"{job.progress.sent_count:,} of {counted(job.progress.selected_count, 'message')} sent{others}{left}"
 

@@ -282,7 +282,17 @@ def _job_to_3(record: Record) -> Record:
     return moved(record, {}, JOB_DROPPED_BY_3)
 
 
-JOB = (_job_to_2, _job_to_3)
+def _job_to_4(record: Record) -> Record:
+    """Version 4 tells a job whose messages came back from one that was stopped before all of them were sent."""
+    progress = record.get("progress")
+    if record.get("state") == "stopped" and isinstance(progress, dict) and progress.get("stopped_groups"):
+        names = ("sent_count", "failed_count", "doubtful_count")
+        if sum(progress.get(name, 0) for name in names) >= progress.get("selected_count", 0):
+            record["state"] = "came-back"
+    return record
+
+
+JOB = (_job_to_2, _job_to_3, _job_to_4)
 
 # --------------------------------------------------------------------------- failure groups
 

@@ -137,10 +137,7 @@ class DynamoQuarantine:
         for some in batched((entry for entry in entries if entry.message_group is None), LET_GO_AT_ONCE, strict=False):
             writes = []
             for entry in some:
-                writes += [
-                    table.deleting(place, "attribute_exists(#pk)")
-                    for place in (_message_key(entry.fleet, entry.message_id), *_order_keys(entry))
-                ]
+                writes += [table.deleting(place, "attribute_exists(#pk)") for place in entry_keys(entry)]
             for (fleet, group), count in Counter((entry.fleet, entry.failure_group) for entry in some).items():
                 writes.append(self._groups.removing(fleet, group, count))
             for fleet, count in Counter(entry.fleet for entry in some).items():
@@ -172,6 +169,11 @@ def _hold_key(fleet: str, message_group: str) -> Item:
 
 def _message_key(fleet: str, message_id: str) -> Item:
     return message_key(fleet, message_id, f"message#{message_id}")
+
+
+def entry_keys(entry: QuarantineEntry) -> tuple[Item, Item, Item]:
+    """The keys of a message's three items: its entry, and its places in the orders of time."""
+    return (_message_key(entry.fleet, entry.message_id), *_order_keys(entry))
 
 
 def _order_keys(entry: QuarantineEntry) -> tuple[Item, Item]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from sluice.memory.clock import Clock
 from sluice.memory.ledger.versions import check
-from sluice.model.redriving import JobState, RedriveJob
+from sluice.model.redriving import RedriveJob
 from sluice.ports.ledger.jobs import JOBS_KEPT_S
 
 
@@ -26,9 +26,9 @@ class MemoryJobs:
         return tuple(sorted(jobs, key=lambda job: (-job.requested_at, job.id)))
 
     def running_jobs(self, fleet: str | None = None) -> tuple[tuple[str, str], ...]:
-        """Fleet and id of every job that is running."""
+        """Fleet and id of every job that is running or watched."""
         owners = {owner for owner, _ in self._jobs if fleet in {None, owner}}
-        jobs = [job for owner in owners for job in self.jobs(owner) if job.state is JobState.RUNNING]
+        jobs = [job for owner in owners for job in self.jobs(owner) if job.state.is_at_work]
         return tuple(sorted((job.fleet, job.id) for job in jobs))
 
     def keep_job(self, job: RedriveJob) -> RedriveJob:

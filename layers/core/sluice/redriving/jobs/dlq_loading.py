@@ -14,10 +14,11 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import JobPhase, Message, RedriveJob
 from sluice.ports.errors import PortError
 from sluice.redriving.failure_groups import failure_group
+from sluice.redriving.jobs.lifecycle import report_return
 from sluice.redriving.jobs.rules import SendReport, joined, return_note
 from sluice.redriving.jobs.sending import BATCH_BYTES_MAX, HiddenBatch, JobMessage, JobSender, route_of
 from sluice.redriving.message_copy import origin_of
-from sluice.redriving.receiving import receive_many
+from sluice.redriving.receiving import receive_many, show_again
 from sluice.redriving.sender import attempts_so_far, resolve_doubts
 from sluice.redriving.source_queues import by_dead_letter_queue
 
@@ -25,8 +26,9 @@ EMPTY_WAIT_S = 1.0  # a long poll asks every server of SQS: an empty answer mean
 # What a job received and could not send reappears in the dead-letter queue this long after the invocation's end.
 RECEIVED_MARGIN_S = 30.0
 PART_BYTES = BATCH_BYTES_MAX // 4  # as many parts are moved at a time
-# No part of a batch is begun later than this: whoever pauses a job, or ends the invocation, waits for little more.
-PARTS_BEGIN_WITHIN_S = 1.0
+# No part of a batch is begun later than this: whoever pauses a job, or ends the invocation, waits for little more. At
+# the end of a batch all wait for the last part, and the job is written, so that short batches cost speed.
+PARTS_BEGIN_WITHIN_S = 5.0
 
 
 @dataclass(slots=True)
@@ -133,16 +135,15 @@ class _DeadLetterQueue:
                 )
                 self._show_again([message])
                 continue
+            if origin:  # another job's, perhaps, which is judged by it
+                report_return(sender.ports, fleet.name, origin, message.id, sender.now())
             route = route_of(job, message, None, routes)
             attempts = attempts_so_far(sender.ports, fleet.name, message, route.to if route else sender.to)
             messages.append(JobMessage(message, failure_group(message).id, attempts))
         return returns, messages
 
     def _show_again(self, messages: Sequence[Message]) -> None:
-        """Show messages in their queue at once. One with which that fails shows by itself, later."""
-        for message in messages:
-            with suppress(PortError):
-                self.sender.ports.queue.hide(self.url, message.receipt, 0.0)
+        show_again(self.sender.ports.queue, self.url, [message.receipt for message in messages])
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,13 +27,14 @@ from sluice.ports.ledger import JobLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import queue_name
 from sluice.redriving.jobs.move_task import end_move, with_move_ended
-from sluice.redriving.jobs.rules import FifoOrderGuard, overlaps, selects
+from sluice.redriving.jobs.returns import waiting_count
+from sluice.redriving.jobs.rules import ACTIONS_KEPT, FifoOrderGuard, overlaps, selects, with_return
+from sluice.redriving.message_copy import Origin
 
 UPDATE_TRIES = 10  # as many batches may note a return on one job at the same moment
 PAGE = 100  # index entries a read, where all are read
 PREVIEW_MAX = 5_000  # entries that a dry run reads: some seconds
-ACTIONS_KEPT = 50  # a job that was paused and resumed more often keeps the last ones
-ACTIVE_STATES = frozenset({JobState.RUNNING, JobState.PAUSED})
+ACTIVE_STATES = frozenset({JobState.RUNNING, JobState.PAUSED})  # it sends, or will
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,7 @@ def _dead_letters(ports: Ports[JobLedger], fleet: Fleet, selection: Selection, n
             f"from: fleet {fleet.name} has redrive.mode auto, in which dead letters are taken as they come;"
             " redrive the quarantine instead"
         )
-    counts = [ports.queue.read(url, now).visible for url in urls]
-    return Preview(sum(int(visible.value) for visible in counts if visible), ())
+    return Preview(waiting_count(ports, urls, now), ())
 
 
 def sources_of(fleet: Fleet, queue: str | None, field: str = "queue") -> tuple[QueuePolicy, ...]:
@@ -330,6 +330,19 @@ def update_job(
         except ConflictError:
             continue
     raise ConflictError(f"job {job_id} of fleet {fleet}: others wrote it first {UPDATE_TRIES} times")
+
+
+def report_return(ports: Ports[JobLedger], fleet: str, origin: Origin, message_id: str, now: float) -> None:
+    """Note on the redrive job that sent a message, if one did, and on its failure group, that it came back.
+
+    Raises:
+        PortError: it is not noted.
+    """
+    job_id, group_id = origin.job_id, origin.failure_group
+    if job_id and group_id:
+        cause = f"Message {message_id} came back."
+        update_job(ports, fleet, job_id, lambda job: with_return(job, group_id, cause, now))
+        ports.ledger.failure_groups.note_returned(fleet, group_id, job_id)
 
 
 def _check_order(ports: Ports[JobLedger], entry: QuarantineEntry, along: frozenset[str]) -> None:

@@ -1,7 +1,10 @@
 """SQS's own message move task, where it brings the rest of a redrive job back faster: started, watched, ended.
 
-A move task stamps nothing and knows no claims. So it is stopped when the dead-letter queue fills again. It is used for
-one dead-letter queue that serves one queue: it would move to one destination, or to each message's own source.
+A move task stamps nothing and knows no claims, so that what it moved is not known when it comes back. When the
+dead-letter queue fills again, by whatever, the task is ended, and the job goes on message by message, canaries first.
+So it does where SQS refuses the task, or the task fails: a move task is an optimisation, and no job depends on it. The
+job's record says so. It is used for one dead-letter queue that serves one queue: it would move to one destination, or
+to each message's own source.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
 """
 
@@ -9,62 +12,84 @@ from collections.abc import Callable
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
-from sluice.model.redriving import ActiveMove, JobPhase, JobState, MoveTask, RedriveJob
+from sluice.model.redriving import ActiveMove, JobAction, JobPhase, JobState, MoveTask, RedriveJob
 from sluice.ports.aws_services import MOVE_MAX_PER_S, QueueFacts
+from sluice.ports.errors import PortError, TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.jobs.rules import finished, progressed
-from sluice.wording import rate
+from sluice.redriving.jobs.returns import waiting_count
+from sluice.redriving.jobs.rules import ACTIONS_KEPT, progressed
+from sluice.wording import count, rate
 
 # A move task takes seconds to begin, and its counts are seconds old.
 MOVE_CHECK_S = 10.0
+RETRY_S = 60.0  # for which SQS is asked to start a task, if it does not answer
 
 
 def start_move(ports: Ports[object], url: str, to: QueueFacts, job: RedriveJob, now: Callable[[], float]) -> RedriveJob:
-    """Let SQS move the rest.
+    """Let SQS move the rest; where SQS refuses that, the job goes on message by message.
 
     A task that runs already is one of ours, whose handle was lost in a crash, or one of the SQS console. In both cases
-    it is watched, and no other is started.
-
-    Raises:
-        PortError: SQS does not start it.
+    it is watched, and no other is started. Where SQS does not answer, it is asked again for RETRY_S: the task may have
+    been started.
     """
-    task = _task(ports, url)
     rate_per_s = max(1, min(MOVE_MAX_PER_S, int(job.pacing.rate_per_s)))
-    handle = task.handle if task and task.running else ports.queue.start_move(url, to.arn, rate_per_s)
+    began_at = now()
+    since = began_at if job.progress.moved_since is None else job.progress.moved_since
+    try:
+        task = _task(ports, url)
+        handle = task.handle if task and task.running else ports.queue.start_move(url, to.arn, rate_per_s)
+    except PortError as error:
+        if isinstance(error, TryLaterError) and began_at - since < RETRY_S:
+            return progressed(_check_later(job, now), moved_since=since)
+        return without_move(job, f"SQS did not start its own move task: {error}", now())
     moving = replace(
         job, move=ActiveMove(handle), note=f"SQS's own move task moves the rest, at most {rate(rate_per_s)}."
     )
-    return progressed(_check_later(moving, now), phase=JobPhase.MOVE)
+    return progressed(_check_later(moving, now), phase=JobPhase.MOVE, moved_since=since)
+
+
+def without_move(job: RedriveJob, why: str, at: float, phase: JobPhase = JobPhase.RAMP) -> RedriveJob:
+    """A job that goes on message by message, since there is no move task for it; its record says why."""
+    actions = (*job.actions, JobAction(at, "Sluice", f"sends message by message from here on. {why}"))[-ACTIONS_KEPT:]
+    plain = replace(job, move=None, note=f"The rest is sent message by message. {why}.", actions=actions)
+    return progressed(plain, phase=phase, sends_singly=True)
 
 
 def watch_move(ports: Ports[object], url: str, job: RedriveJob, now: Callable[[], float]) -> RedriveJob:
-    """How SQS's move task stands; it is stopped when the dead-letter queue fills again.
+    """How SQS's move task stands; it is ended when the dead-letter queue fills again.
+
+    Returns:
+        The job, without a `move` once the task is over, and in another phase if some messages are left.
 
     Raises:
         PortError: SQS does not answer.
     """
     task = _task(ports, url)
-    visible = ports.queue.read(url, now()).visible
-    waiting_count = int(visible.value) if visible else None
     if task is None or not task.running:
-        job = replace(_moved(job, task.moved_count if task else 0), move=None)
+        moved_count = task.moved_count if task else 0
+        job = replace(_moved(job, moved_count), move=None)
         if task and task.problem:
-            return replace(job, state=JobState.STOPPED, note=f"Stopped: SQS's move task failed: {task.problem}")
+            return without_move(job, f"SQS's own move task failed: {task.problem}", now())
         if task and task.cancelled:
             return replace(job, state=JobState.STOPPED, note="Stopped: SQS's move task was cancelled.")
-        return finished(replace(job, note="SQS's own move task moved the rest."), now())
+        over = replace(job, note=f"SQS's own move task moved {count(moved_count, 'message')}.")
+        left = over.progress.processed_count < over.progress.selected_count
+        return progressed(over, phase=JobPhase.RAMP if left else JobPhase.MOVE, sends_singly=True)
+    in_queue_count = waiting_count(ports, (url,), now())
     before_count = job.move.waiting_count if job.move else None
-    if waiting_count is not None and before_count is not None and waiting_count > before_count:
+    if before_count is not None and in_queue_count > before_count:
         if task.handle:
             ports.queue.cancel_move(task.handle)
-        note = "Stopped: the dead-letter queue fills again, so messages still fail."
-        return replace(_moved(job, task.moved_count), state=JobState.STOPPED, note=note)
+        why = "The dead-letter queue filled again while SQS's own move task ran, which stamps nothing"
+        single = without_move(_moved(job, task.moved_count), why, now(), JobPhase.CANARY)
+        return progressed(single, looked=False)
     handle = job.move.handle if job.move else None
-    return _check_later(replace(job, move=ActiveMove(handle, waiting_count)), now)
+    return _check_later(replace(job, move=ActiveMove(handle, in_queue_count)), now)
 
 
-def _moved(job: RedriveJob, count: int) -> RedriveJob:
-    return progressed(job, sent_count=job.progress.sent_count + count)
+def _moved(job: RedriveJob, moved_count: int) -> RedriveJob:
+    progress = job.progress
+    return progressed(job, sent_count=progress.sent_count + moved_count, moved_count=progress.moved_count + moved_count)
 
 
 def _check_later(job: RedriveJob, now: Callable[[], float]) -> RedriveJob:

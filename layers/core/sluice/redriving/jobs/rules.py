@@ -8,11 +8,11 @@ changes the job. Pace, for each batch of `count` messages that began at `began_a
 A job is due a little late, since a message's delay has whole seconds: it catches up, and keeps its rate on average.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import field
-from fnmatch import fnmatchcase
 from typing import Any
 
+from sluice.config.cause_patterns import names
 from sluice.config.fleet import RedrivePolicy
 from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import JobPacing, JobPhase, JobState, QuarantineEntry, RedriveJob
@@ -27,9 +27,10 @@ BATCH_MAX = 500
 FIFO_BATCH_MAX = 10  # fewer, since on FIFO queues a message in doubt blocks those behind it
 # Out of a dead-letter queue a batch goes in parts side by side, each with a claim of its own: a part that is done goes
 # on with the next and waits for none, and what a crash can leave in doubt is no more than above.
-DLQ_BATCH_MAX = 2_000
+DLQ_BATCH_MAX = 5_000
 # How late a job may be and catch up: a whole second's rounding, and what the message takes to arrive.
 CATCH_UP_S = 2.0
+ACTIONS_KEPT = 50  # a job that was paused and resumed more often keeps the last ones
 # With fewer messages left, SQS's own move task would hardly have begun when the job is done.
 MOVE_COUNT_MIN = 1_000
 
@@ -132,18 +133,20 @@ def next_send_at(pacing: JobPacing, count: int, began_at: float) -> float:
     return max(pacing.next_at, began_at - CATCH_UP_S) + count / pacing.rate_per_s
 
 
-def move_task_is_faster(job: RedriveJob, policy: RedrivePolicy, move_per_s: float) -> bool:
+def move_task_is_faster(
+    job: RedriveJob, policy: RedrivePolicy, move_per_s: float, move_count_min: int = MOVE_COUNT_MIN
+) -> bool:
     """Whether SQS's own move task would bring the rest of a job back faster than the job has done so far.
 
     A move task moves everything, to one queue, at most `move_per_s` messages a second. So it is used only where nothing
     is selected, after the wait for the canaries, and once a full batch was timed.
     """
     in_ramp = job.selection.from_dead_letters and job.progress.phase is JobPhase.RAMP
-    if job.target.is_named or not (policy.move_tasks and in_ramp):
+    if job.target.is_named or job.progress.sends_singly or not (policy.move_tasks and in_ramp):
         return False
     left_count = job.progress.selected_count - job.progress.processed_count
     measured_per_s = job.pacing.measured_per_s or float("inf")
-    return left_count >= MOVE_COUNT_MIN and min(job.pacing.rate_per_s, move_per_s) > measured_per_s
+    return left_count >= move_count_min and min(job.pacing.rate_per_s, move_per_s) > measured_per_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +154,23 @@ class JobForecast:
     """How far a job is, and when it is done if nothing comes back."""
 
     done_fraction: float  # 0 to 1
-    left_s: float | None  # seconds; None: it is not running
+    left_s: float | None  # seconds, until all is sent or the watch is over; None: it is not at work
 
 
 def forecast(job: RedriveJob, now: float) -> JobForecast:
-    """How far a job is, and how long the rest takes.
+    """How far a job is, and how long the rest takes: of its sending, or of the watch after that.
 
     left_s = wait until it may send + messages left / min(rate_per_s, measured_per_s)
     """
     progress, pacing = job.progress, job.pacing
     processed = progress.processed_count
     fraction = min(1.0, processed / progress.selected_count) if progress.selected_count else 1.0
-    if job.state is not JobState.RUNNING:
-        return JobForecast(1.0 if job.state is JobState.DONE else fraction, None)
-    rate_per_s = min(pacing.rate_per_s, pacing.measured_per_s or float("inf"))
     wait_s = max(0.0, pacing.next_at - now)
+    if job.state is JobState.WATCHING:
+        return JobForecast(1.0, wait_s)
+    if job.state is not JobState.RUNNING:
+        return JobForecast(1.0 if job.state in {JobState.DONE, JobState.CAME_BACK} else fraction, None)
+    rate_per_s = min(pacing.rate_per_s, pacing.measured_per_s or float("inf"))
     return JobForecast(fraction, wait_s + max(0, progress.selected_count - processed) / rate_per_s)
 
 
@@ -179,7 +184,7 @@ def selects(job: RedriveJob, entry: QuarantineEntry) -> bool:
         return False
     if chosen.failure_group not in {None, entry.failure_group} or not _is_of_queue(job, entry):
         return False
-    if chosen.cause is not None and not fnmatchcase(entry.cause.casefold(), chosen.cause.casefold()):
+    if chosen.cause is not None and not names([chosen.cause], entry.cause, entry.said):
         return False
     if not (chosen.quarantined_from or 0.0) <= entry.at < (chosen.quarantined_to or float("inf")):
         return False
@@ -236,16 +241,33 @@ def overlaps(job: RedriveJob, other: RedriveJob) -> bool:
 def with_return(job: RedriveJob, group_id: str, cause: str, now: float) -> RedriveJob:
     """A job, one message of which has failed again and come back: its failure group is stopped at once.
 
-    A job that is about one failure group, single messages or a dead-letter queue stops altogether.
+    A job that is about one failure group, single messages or a dead-letter queue stops altogether. One that was done
+    came back after all.
     """
+    return _returned(job, job.progress.returned_count + 1, (group_id,), cause, now)
+
+
+def with_returns_found(job: RedriveJob, groups: Sequence[str], now: float) -> RedriveJob:
+    """A job, of which a search of the dead-letter queue has found copies, by the failure group of each.
+
+    They stay there, so that a later search finds them again.
+    """
+    if not groups:
+        return job
+    cause = f"{counted(len(groups), 'message')} of it {'is' if len(groups) == 1 else 'are'} in the dead-letter queue."
+    return _returned(job, max(job.progress.returned_count, len(groups)), groups, cause, now)
+
+
+def _returned(job: RedriveJob, count: int, groups: Sequence[str], cause: str, now: float) -> RedriveJob:
     progress = job.progress
-    stopped = tuple(dict.fromkeys((*progress.stopped_groups, group_id)))
-    progress = replace(progress, returned_count=progress.returned_count + 1, stopped_groups=stopped)
-    noted = replace(job, progress=progress, updated_at=now)
+    stopped = tuple(dict.fromkeys((*progress.stopped_groups, *groups)))
+    noted = replace(job, progress=replace(progress, returned_count=count, stopped_groups=stopped), updated_at=now)
     chosen = job.selection
     alone = chosen.failure_group is not None or bool(chosen.ids) or chosen.from_dead_letters
     if job.state is JobState.RUNNING and alone:
         return replace(noted, state=JobState.STOPPED, note=return_note(cause))
+    if job.state is JobState.DONE:
+        return replace(noted, state=JobState.CAME_BACK, note=f"{job.note} After that, a message failed again. {cause}")
     return noted
 
 
@@ -254,9 +276,25 @@ def return_note(cause: str) -> str:
     return f"Stopped: a message it sent failed again. {cause}"
 
 
-def finished(job: RedriveJob, now: float) -> RedriveJob:
-    """A job that has come to the end of its selection."""
+def sent(job: RedriveJob, now: float, watch_s: float) -> RedriveJob:
+    """A job that has come to the end of its selection: what it sent is watched for some seconds, and then judged."""
     if job.state is not JobState.RUNNING:
+        return job
+    if watch_s <= 0 or not job.progress.sent_count:
+        return judged(job, now)
+    pacing = replace(job.pacing, next_at=now + watch_s)
+    return replace(progressed(job, hidden_since=None), state=JobState.WATCHING, pacing=pacing, updated_at=now)
+
+
+def judged(job: RedriveJob, now: float, possible_count: int = 0) -> RedriveJob:
+    """A job that has sent all it could: done, or its messages came back.
+
+    Args:
+        job: the job.
+        now: epoch seconds.
+        possible_count: messages in the dead-letter queue that a move task of the job may have moved before.
+    """
+    if not job.state.is_at_work:
         return job
     progress = job.progress
     parts = [f"{progress.sent_count} of {counted(progress.selected_count, 'message')} sent"]
@@ -264,9 +302,17 @@ def finished(job: RedriveJob, now: float) -> RedriveJob:
         parts.append(f"{progress.failed_count} could not be sent")
     if progress.doubtful_count:
         parts.append(f"{progress.doubtful_count} not sent, since they may have been sent before")
-    if progress.stopped_groups:
+    if progress.returned_count:
+        parts.append(f"{progress.returned_count} failed again and came back")
+    if possible_count:
+        parts.append(
+            f"{counted(possible_count, 'message')} in the dead-letter queue may be of the {progress.moved_count} that"
+            " SQS's own move task moved, since it stamps nothing"
+        )
+    if progress.stopped_groups and progress.processed_count < progress.selected_count:
         groups = ", ".join(progress.stopped_groups)
         parts.append(f"the rest of the failure groups that failed again stays in quarantine: {groups}")
-    state = JobState.STOPPED if progress.stopped_groups else JobState.DONE
+    came_back = progress.returned_count or progress.stopped_groups or possible_count
     last = f" {job.note}" if job.note else ""
+    state = JobState.CAME_BACK if came_back else JobState.DONE
     return replace(job, state=state, note="; ".join(parts) + "." + last, updated_at=now)

@@ -9,43 +9,62 @@ between leaves counts that are one batch low, and nothing else.
   timeout).
 * Ramp: the rest in the order of the index, at the job's rate. What comes back is noted on the job by `dead_letters`,
   from another invocation: a job for one failure group stops at once, a job for all leaves that group out.
+* Watch: once all is sent, the job is watched for as long as the canaries were, and then done, or it came back.
+* In manual mode no invocation takes dead letters. So the queue is searched for the job's own copies (`returns`): after
+  the wait for the canaries if it holds more than was left there, and at the end of the watch.
 * What was quarantined after the job was asked for is not part of it: a message that fails again cannot go round.
 * FIFO: a narrowed job sends of each message group what is selected up to the first that is not.
-* From the dead-letter queue itself (manual mode, `dlq_loading`) canaries are the first few received; the job goes on if
-  the queue then holds no more than was left there. Where much is left and SQS's own move task would be faster than
-  this job was, that moves the rest (`MOVE`, `move_task`).
+* From the dead-letter queue itself (manual mode, `dlq_loading`) canaries are the first few received. What others hide
+  there is waited for, within bounds. Where much is left and SQS's own move task would be faster than this job was, that
+  moves the rest (`MOVE`, `move_task`).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from functools import partial
 
-from sluice.config.fleet import Fleet
+from sluice.config.fleet import Fleet, RedriveMode
 from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import JobPhase, JobState, QuarantineEntry, RedriveJob
 from sluice.ports.aws_services import MOVE_MAX_PER_S, QueueFacts
-from sluice.ports.errors import ConflictError
+from sluice.ports.errors import ConflictError, PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.jobs.dlq_loading import DeadLetterLoader
 from sluice.redriving.jobs.lifecycle import PAGE, update_job
 from sluice.redriving.jobs.move_task import end_move, start_move, watch_move, with_move_ended
+from sluice.redriving.jobs.returns import Found, search, waiting_count
 from sluice.redriving.jobs.rules import (
+    MOVE_COUNT_MIN,
     FifoOrderGuard,
     SendReport,
     batch_limit,
-    finished,
     folded,
+    judged,
     move_task_is_faster,
     progressed,
+    sent,
+    with_returns_found,
 )
 from sluice.redriving.jobs.sending import JobSender
-from sluice.redriving.source_queues import QueueRoute
+from sluice.redriving.source_queues import QueueRoute, by_dead_letter_queue, watch_s
+from sluice.wording import count
 
-CANARY_WAIT_MAX_S = 900.0  # of the default; for a longer wait the fleet's document has `canary_wait_s`
 STEP_MARGIN_S = 10.0  # no further batch is begun within a step so near to the invocation's end
 # Loads so small that they measure the calls and not the messages say nothing of a pace.
 PACE_COUNT_MIN = 50
+# Whoever looks at a dead-letter queue hides its messages, Sluice and the SQS console for some seconds. A job looks
+# again so often, and waits for no longer: a visibility timeout may be 12 hours.
+HIDDEN_CHECK_S = 5.0
+HIDDEN_WAIT_MAX_S = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class MoveUse:
+    """When SQS's own move task is worth it."""
+
+    left_count_min: int = MOVE_COUNT_MIN
+    pace_count_min: int = PACE_COUNT_MIN
 
 
 @dataclass(slots=True)
@@ -57,6 +76,7 @@ class Runner:
         name: the invocation.
         until: when this process is surely gone.
         routes: the fleet's queues, as far as the job is about them; empty: it has only the one.
+        moves: when SQS's own move task is worth it.
     """
 
     ports: Ports[RedriverLedger]
@@ -66,6 +86,7 @@ class Runner:
     until: float
     now: Callable[[], float]
     routes: tuple[QueueRoute, ...] = ()
+    moves: MoveUse = MoveUse()
     _walked: dict[str, tuple[str | None, FifoOrderGuard]] = field(
         default_factory=dict
     )  # by job: up to where, and what is left
@@ -77,26 +98,104 @@ class Runner:
         self._loader = DeadLetterLoader(self._sender)
 
     def step(self, job: RedriveJob) -> RedriveJob:
-        """Send one batch of a job and write how it stands. The job is due (`next_at`), and we alone are at it.
+        """Send one batch of a job, or judge it, and write how it stands. The job is due, and we alone are at it.
 
         Raises:
             PortError: the job stands as it did; what was sent is sent.
         """
+        if job.state is JobState.WATCHING:
+            return self._judged(job)
+        searched = self._with_canaries_searched(job)
+        return self._written(job, replace(self._sent_some(searched), updated_at=self.now()))
+
+    def _sent_some(self, job: RedriveJob) -> RedriveJob:
+        """A job after its next batch, if it still runs."""
         phase = job.progress.phase
+        if job.state is not JobState.RUNNING:
+            return job
         if phase is JobPhase.MOVE:
             worked = watch_move(self.ports, self._only_queue(), job, self.now)
+            over = worked.move is None and worked.progress.phase is JobPhase.MOVE
+            worked = self._all_sent(worked) if over else worked
         elif job.selection.from_dead_letters:
             worked = self._from_dead_letters(job)
         elif job.selection.message_id is not None:
             entry = self.ports.ledger.quarantine.quarantined_message(self.fleet.name, job.selection.message_id)
-            worked = finished(folded(job, self._sender.send_entries(job, [entry] if entry else [])), self.now())
+            worked = self._all_sent(folded(job, self._sender.send_entries(job, [entry] if entry else [])))
         elif job.selection.message_ids:
             worked = self._listed(job)
         elif phase is JobPhase.CANARY:
             worked = self._canary(job)
         else:
             worked = self._ramp(job)
-        return self._written(job, replace(worked, updated_at=self.now()))
+        return worked
+
+    # ------------------------------------------------------------- what came back
+
+    def _watch_s(self, job: RedriveJob) -> float:
+        return watch_s(self.fleet.redrive, self._sender.routes_of(job))
+
+    def _all_sent(self, job: RedriveJob) -> RedriveJob:
+        return sent(job, self.now(), self._watch_s(job))
+
+    def _dead_letter_queues(self) -> tuple[str, ...]:
+        """The URLs of the queues that what the job sent comes back to, where no invocation takes it from there."""
+        if self.fleet.redrive.mode is not RedriveMode.MANUAL:
+            return ()
+        if not self.routes:
+            return (self.fleet.dead_letter_queue,) if self.fleet.dead_letter_queue else ()
+        return tuple(by_dead_letter_queue(self.routes))
+
+    def _with_canaries_searched(self, job: RedriveJob) -> RedriveJob:
+        """A job at its ramp's first step, whose canaries may have come back to a queue that is not taken from."""
+        progress, urls = job.progress, self._dead_letter_queues()
+        if progress.looked or progress.phase is not JobPhase.RAMP or not (urls and progress.sent_count):
+            return job
+        job = progressed(job, looked=True)
+        if self._watch_s(job) <= 0:  # who watches for no time is not to know
+            return job
+        if job.selection.from_dead_letters:
+            left_count = progress.selected_count - progress.sent_count
+            if waiting_count(self.ports, urls, self.now()) <= left_count:
+                return job
+        return with_returns_found(job, search(self.ports, urls, job, self.now).groups, self.now())
+
+    def _judged(self, job: RedriveJob) -> RedriveJob:
+        """A job at the end of its watch: done, or it came back. What is hidden then is looked at later."""
+        urls = self._dead_letter_queues()
+        unread = ""
+        try:
+            found = search(self.ports, urls, job, self.now)
+        except PortError as error:
+            found, unread = Found(hidden_count=job.progress.selected_count), f"The queue could not be read: {error}."
+        ours = 0 if unread else job.progress.failed_count + job.progress.doubtful_count
+        hidden_count = 0 if found.groups else found.hidden_count - ours
+
+        def after(there: RedriveJob) -> RedriveJob:
+            if there.state is not JobState.WATCHING:
+                return there
+            if hidden_count > 0 and (waiting := self._waits_for_hidden(there, hidden_count, unread)):
+                return waiting
+            note = there.note if there.progress.hidden_since is None else unread or _hidden_note(hidden_count)
+            noted = with_returns_found(replace(there, note=note), found.groups, self.now())
+            return judged(noted, self.now(), found.possible_count)
+
+        written = update_job(self.ports, self.fleet.name, job.id, after)
+        if written is None:
+            raise ConflictError(f"job {job.id} of fleet {self.fleet.name} is no longer on record")
+        return written
+
+    def _waits_for_hidden(self, job: RedriveJob, hidden_count: int, note: str = "") -> RedriveJob | None:
+        """A job that looks again soon, since other readers hide messages; None once it has waited for long enough."""
+        now = self.now()
+        since = now if job.progress.hidden_since is None else job.progress.hidden_since
+        if now - since >= HIDDEN_WAIT_MAX_S:
+            return None
+        pacing = replace(job.pacing, next_at=now + HIDDEN_CHECK_S)
+        note = (
+            note or f"Waiting for {count(hidden_count, 'message')} that another reader of the dead-letter queue hides."
+        )
+        return replace(progressed(job, hidden_since=since), pacing=pacing, note=note, updated_at=now)
 
     # ------------------------------------------------------------- phases
 
@@ -121,7 +220,7 @@ class Runner:
             if after is None or self.now() > self.until - STEP_MARGIN_S:
                 break
         job = progressed(folded(job, report), cursor=groups[0])
-        return finished(job, self.now()) if job.progress.processed_count >= job.progress.selected_count else job
+        return self._all_sent(job) if job.progress.processed_count >= job.progress.selected_count else job
 
     def _canary_count(self, job: RedriveJob) -> int:
         return min(self.fleet.redrive.canary_count, batch_limit(job, self.to))
@@ -133,13 +232,8 @@ class Runner:
         """The canaries are sent: wait as long as a failure needs to come back, unless nothing is left to send."""
         progress = job.progress
         if progress.processed_count >= progress.selected_count:
-            return finished(job, self.now())
-        wait_s = self.fleet.redrive.canary_wait_s
-        if wait_s is None:
-            longest_s = max(route.fleet.target_wait_s + route.to.visibility_s for route in self._sender.routes_of(job))
-            wait_s = min(CANARY_WAIT_MAX_S, longest_s)
-        if not progress.sent_count:
-            wait_s = 0.0
+            return self._all_sent(job)
+        wait_s = self._watch_s(job) if progress.sent_count else 0.0
         next_at = max(job.pacing.next_at, self.now() + wait_s)
         listed = bool(job.selection.message_ids)
         ramp = progressed(job, phase=JobPhase.RAMP, cursor=progress.cursor if listed else None)
@@ -157,7 +251,7 @@ class Runner:
         order_guard = self._order_guard_before(job, page)
         job = progressed(folded(job, self._sender.send_entries(job, page, order_guard)), cursor=cursor)
         self._walked[job.id] = (cursor, order_guard)
-        return finished(job, self.now()) if cursor is None else job
+        return self._all_sent(job) if cursor is None else job
 
     def _order_guard_before(self, job: RedriveJob, page: Sequence[QuarantineEntry]) -> FifoOrderGuard:
         """What is blocked where a FIFO job's walk goes on: as remembered, or found by walking there again."""
@@ -193,32 +287,39 @@ class Runner:
         if job.state is not JobState.RUNNING:
             return job
         if end >= len(message_ids):
-            return finished(job, self.now())
+            return self._all_sent(job)
         return self._watch(job) if job.progress.phase is JobPhase.CANARY else job
 
     def _from_dead_letters(self, job: RedriveJob) -> RedriveJob:
         """Send the next messages of the dead-letter queue itself, or of several."""
-        progress = job.progress
-        if progress.phase is JobPhase.RAMP and progress.cursor is None:
-            # A queue cannot be searched for the canaries. But if it holds more than what is left, some came back.
-            counts = [self.ports.queue.read(url, self.now()).visible for url in self._loader.queues()]
-            if sum(visible.value for visible in counts if visible) > progress.selected_count - progress.sent_count:
-                note = "Stopped: the dead-letter queue holds more than was left there, so messages still fail."
-                return replace(job, state=JobState.STOPPED, note=note)
-            job = progressed(job, cursor="watched")
-        if self._is_one_queue() and move_task_is_faster(job, self.fleet.redrive, MOVE_MAX_PER_S):
+        if self._is_one_queue() and move_task_is_faster(
+            job, self.fleet.redrive, MOVE_MAX_PER_S, self.moves.left_count_min
+        ):
             return start_move(self.ports, self._only_queue(), self.to, job, self.now)
         began_at = self.now()
         loaded = self._loader.load(job, self._step_limit(job))
+        if loaded.report.sent_count and job.progress.hidden_since is not None:
+            job = progressed(replace(job, note=""), hidden_since=None)
         job = folded(job, loaded.report)
         if job.state is not JobState.RUNNING:
             return job
-        if not loaded.received_count or job.progress.processed_count >= job.progress.selected_count:
-            return finished(job, self.now())
-        if loaded.report.processed_count >= PACE_COUNT_MIN:
+        if job.progress.processed_count >= job.progress.selected_count:
+            return self._all_sent(job)
+        if not loaded.received_count:
+            return self._none_received(job)
+        if loaded.report.processed_count >= self.moves.pace_count_min:
             measured_per_s = loaded.report.processed_count / max(self.now() - began_at, 1e-3)
             job = replace(job, pacing=replace(job.pacing, measured_per_s=measured_per_s))
         return self._watch(job) if job.progress.phase is JobPhase.CANARY else job
+
+    def _none_received(self, job: RedriveJob) -> RedriveJob:
+        """A job that finds nothing more: it is over, unless other readers hide messages, which show again."""
+        ours = job.progress.failed_count + job.progress.doubtful_count  # are hidden as well
+        hidden_count = waiting_count(self.ports, self._loader.queues(), self.now()) - ours
+        if hidden_count > 0 and (waiting := self._waits_for_hidden(job, hidden_count)):
+            return waiting
+        note = job.note if job.progress.hidden_since is None else _hidden_note(hidden_count)
+        return self._all_sent(replace(job, note=note))
 
     def _is_one_queue(self) -> bool:
         """Whether all that is in the job's dead-letter queue came from one queue of the fleet, as far as known."""
@@ -249,15 +350,25 @@ class Runner:
 
     def _merged(self, before: RedriveJob, job: RedriveJob, there: RedriveJob) -> RedriveJob:
         """A job after our step (`before` it, and after), and what others wrote of it meanwhile, as one."""
+        own_actions = [action for action in job.actions if action not in before.actions]
         ours = progressed(
-            replace(job, version=there.version, actions=there.actions),
+            replace(job, version=there.version, actions=(*there.actions, *own_actions)),
             returned_count=max(job.progress.returned_count, there.progress.returned_count),
             stopped_groups=tuple(sorted({*job.progress.stopped_groups, *there.progress.stopped_groups})),
         )
         if there.state is JobState.RUNNING:
-            return ours
+            came_back = ours.state is JobState.DONE and ours.progress.returned_count
+            return replace(ours, state=JobState.CAME_BACK) if came_back else ours
         ours = replace(ours, state=there.state, note=there.note)
         if before.progress.phase is not JobPhase.MOVE:
             return ours
         # Whoever acted has ended the move task that was on record, and has counted what it moved.
         return progressed(replace(ours, move=None), phase=there.progress.phase, sent_count=there.progress.sent_count)
+
+
+def _hidden_note(hidden_count: int) -> str:
+    """What is to be known of messages that were waited for; nothing if none is hidden any longer."""
+    if hidden_count <= 0:
+        return ""
+    verb = "stays" if hidden_count == 1 else "stay"
+    return f"{count(hidden_count, 'message')} {verb}, which another reader of the dead-letter queue hides."

@@ -18,7 +18,7 @@ from dataclasses import field
 from sluice.chains import RETRY_S
 from sluice.model.chain import Next
 from sluice.model.frozen import dataclass
-from sluice.model.redriving import JobState, RedriveJob
+from sluice.model.redriving import RedriveJob
 from sluice.ports.errors import PortError
 from sluice.ports.ledger.jobs import Jobs
 from sluice.redriving.jobs.runner import Runner
@@ -90,7 +90,7 @@ class Slice:
     def _read(self) -> None:
         """The running jobs, as they are on record now."""
         jobs = [self.jobs.job(fleet, job_id) for fleet, job_id in self.jobs.running_jobs(self.fleet)]
-        self._running = {job.id: job for job in jobs if job is not None and job.state is JobState.RUNNING}
+        self._running = {job.id: job for job in jobs if job is not None and job.state.is_at_work}
 
     def _due_at(self, job: RedriveJob) -> float:
         return max(job.pacing.next_at, self.retry_at.get(job.id, 0.0))
@@ -108,7 +108,7 @@ class Slice:
         self.retry_at.pop(job.id, None)
         before, _ = self.worked.get(job.id, (job, job))
         self.worked[job.id] = (before, after)
-        if after.state is JobState.RUNNING:
+        if after.state.is_at_work:
             self._running[job.id] = after
         else:
             del self._running[job.id]
