@@ -16,11 +16,12 @@ from rich.text import Text
 
 from sluice.aws.account import AwsAccount
 from sluice.config.fleet import Fleet
-from sluice.onboarding.account import Account
+from sluice.onboarding.account import Account, GroupRecord
 from sluice.onboarding.checks import check
 from sluice.onboarding.facts import Facts, read_facts
 from sluice.onboarding.findings import Finding, Severity
 from tools.fleet_options import FLAGS, UnusableError, connect, deployed, of_flags
+from tools.unit_settings import unit_warnings
 
 ALL_WELL, PROBLEMS, UNUSABLE = 0, 1, 2  # exit statuses
 
@@ -40,6 +41,7 @@ def doctor(
     region: str | None = None,
     profile: str | None = None,
     endpoint_url: str | None = None,
+    instances: Annotated[bool, Parameter(negative="")] = False,
     strict: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -62,6 +64,8 @@ def doctor(
         region: The AWS region; by default that of your AWS configuration.
         profile: The AWS profile.
         endpoint_url: An endpoint to use instead of AWS's, such as an emulator's.
+        instances: Ask up to five instances of the group by Run Command how systemd stops their consumers, too. That
+            runs systemctl show on them, and changes nothing.
         strict: Exit with status 1 if there is a warning, too.
         as_json: Print the result as one JSON object.
 
@@ -95,11 +99,17 @@ def doctor(
         will_tag=by_flags,  # its deployment will
         fields=FLAGS if by_flags else None,
     )
+    units: tuple[str, ...] = ()
+    if instances and isinstance(facts.group, GroupRecord):
+        units = unit_warnings(clients, checked, facts.group.in_service)
     if as_json:
-        print(json.dumps(_as_json(checked, stack, found_region, found, facts), indent=2))
+        print(json.dumps(_as_json(checked, stack, found_region, found, facts) | {"units": units}, indent=2))
     else:
-        _show(Console(highlight=False), checked, found, facts)
-    bad = any(finding.severity is Severity.PROBLEM or strict for finding in found)
+        console = Console(highlight=False)
+        _show(console, checked, found, facts)
+        for warning in units:
+            console.print(Text("warning: ", STYLES[Severity.WARNING]).append(warning, "default"))
+    bad = any(finding.severity is Severity.PROBLEM or strict for finding in found) or (strict and bool(units))
     return PROBLEMS if bad else ALL_WELL
 
 

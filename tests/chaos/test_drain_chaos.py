@@ -15,10 +15,10 @@ from sluice.config.fleet import DrainPolicy
 from sluice.consumers import protection
 from sluice.consumers import state_machine as launching_state_machine
 from sluice.consumers.state_machine import BootEventKind
-from sluice.draining import release, state_machine, stop_command
-from sluice.draining.events import EventKind
+from sluice.draining import observations, release, service, signs_of_life, state_machine, stop_command
+from sluice.draining.events import DrainReported, EventKind
 from sluice.draining.holding import WaitingHolder
-from sluice.model.consumers import BootState, BootStep, Consumer
+from sluice.model.consumers import BootState, BootStep, Consumer, ConsumerStatus
 from sluice.model.draining import RELEASE_OWED, UNDER_WAY, CompleteHook, Drain, DrainState, DrainStep, HookResult
 from sluice.model.transition_table import Transition
 from tools.chaos import drain
@@ -60,6 +60,14 @@ def _completions_fail(world: World) -> bool:
 
 def _silence_is_broken(world: World) -> bool:
     return world.policy.silence_s is not None and world.scene.talking
+
+
+def _runs_several(world: World) -> bool:
+    return world.scene.several
+
+
+def _makes_progress(world: World) -> bool:
+    return world.scene.talking and world.policy.longest_s is not None
 
 
 def _part_is_away(part: Part) -> Fits:
@@ -239,6 +247,40 @@ def test_harness_finds_the_fault_when_a_rule_of_launches_is_broken(
     monkeypatch.setattr(launching_state_machine, "BOOT_TABLE", {**launching_state_machine.BOOT_TABLE, **broken})
     violation = _first_violation()
     assert expected in violation, violation or "no seed noticed"
+
+
+def test_harness_finds_the_fault_when_one_of_several_consumers_speaks_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was before reports had names: the first one that is done ends the drain."""
+
+    def first_one_done(consumer: Consumer) -> DrainReported | None:
+        done = [each.at for each in consumer.reports if each.status is ConsumerStatus.DONE]
+        return DrainReported(max(done), done=True) if done else None
+
+    for module in (observations, service):
+        monkeypatch.setattr(module, "reported", first_one_done)
+    violation = _first_violation(_runs_several)
+    assert "on record as done while its consumer works" in violation, violation or "no seed noticed"
+
+
+def test_harness_finds_the_fault_when_the_last_report_of_several_consumers_decides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As it was before reports had names: the idle report of one lifts the protection of a busy one."""
+
+    def last_one_is_busy(consumer: Consumer, _now: float) -> bool:
+        last = max(consumer.reports, key=lambda each: each.at, default=None)
+        return last is not None and last.status is ConsumerStatus.BUSY
+
+    monkeypatch.setattr(protection, "is_busy", last_one_is_busy)
+    violation = _first_violation(_runs_several)
+    assert "busy for long and not protected" in violation, violation or "no seed noticed"
+
+
+def test_harness_finds_the_fault_when_progress_puts_nothing_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was before: a consumer that reports each minute is ended at the deadline."""
+    monkeypatch.setattr(signs_of_life, "_put_off", lambda drain, *_: drain)
+    violation = _first_violation(_makes_progress)
+    assert "though it makes progress" in violation, violation or "no seed noticed"
 
 
 def test_harness_finds_the_fault_when_protection_is_never_lifted(monkeypatch: pytest.MonkeyPatch) -> None:

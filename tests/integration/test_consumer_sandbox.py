@@ -48,8 +48,11 @@ def profile(sandbox: Sandbox, unique: Callable[[str], str]) -> dict[str, Any]:
     iam, name = sandbox.client("iam"), unique("consumer")
     trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust))
-    allowed = ("autoscaling:CompleteLifecycleAction", "events:PutEvents")
-    grants = [{"Effect": "Allow", "Action": action, "Resource": "*"} for action in allowed]
+    only = {"StringEquals": {"events:source": "sluice.consumer"}}
+    grants = [
+        {"Effect": "Allow", "Action": "autoscaling:CompleteLifecycleAction", "Resource": "*"},
+        {"Effect": "Allow", "Action": "events:PutEvents", "Resource": "*", "Condition": only},
+    ]
     iam.put_role_policy(RoleName=name, PolicyName="consume", PolicyDocument=document(*grants))
     iam.create_instance_profile(InstanceProfileName=name)
     iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)

@@ -46,7 +46,7 @@ from sluice.model.planning import (
     QueueSample,
     TimedLaunch,
 )
-from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry
+from sluice.model.redriving import Attribute, HandledLetter, JobState, Message, QuarantineEntry, Remembered
 from sluice.model.timing import SPARE_SAMPLES, Timing
 from sluice.ports.errors import NeedsFixError, RefusedError
 from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S
@@ -99,7 +99,7 @@ def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
     ledger.decisions.record_all([(decision(), Outcome(AT, OutcomeStatus.UNCHANGED))])
     ledger.drains.keep_drain(drain(DrainState.STOPPING, "i-under-way"))
     ledger.drains.keep_drain(drain(DrainState.RELEASED, "i-released"))
-    ledger.attempts.keep_attempts("orders", "k", 1, AT)
+    ledger.attempts.remember("orders", [Remembered("k", HandledLetter("m", 1, AT, AT, False, True, AT, AT))])
     ledger.jobs.keep_job(redrive_job("j", "orders", JobState.DONE, AT, "someone", AT))
     ledger.send_claims.claim_sends("orders", ["m"], AT + 60, AT)
     ledger.send_claims.confirm_sends("orders", ["never-claimed"], AT)
@@ -109,7 +109,7 @@ def test_records_live_as_long_as_they_are_of_use(world: AwsWorld) -> None:
     assert lives == {
         "decision#001767225600000#d1": DECISIONS_KEPT_S,
         "drain#i-released": DRAINS_KEPT_S,
-        "attempts#k": ATTEMPTS_KEPT_S,
+        "letter#k#m": ATTEMPTS_KEPT_S,
         "job#j": JOBS_KEPT_S,
         "retry#m": SEND_CLAIM_KEPT_S,
         "retry#never-claimed": SEND_CLAIM_KEPT_S,
@@ -398,6 +398,14 @@ def test_failure_is_told_apart_when_the_document_says_how_it_ended(code: int, st
     steps = [{"Status": "Failed", "ResponseCode": code, "ResponseStartDateTime": BEGUN}]
     ssm = FakeSsm({"InstanceId": "i-1", "Status": "Failed", "StatusDetails": "Failed", "CommandPlugins": steps})
     assert instances_on(ssm).command("c-1", "i-1") is status
+
+
+def test_output_of_a_stop_is_its_steps_output() -> None:
+    """Empty while the command is not listed, and for a step that has printed nothing."""
+    steps = [{"Status": "Success", "Output": "sluice-stop unit=a.service"}, {"Status": "Success"}]
+    ssm = FakeSsm({"InstanceId": "i-1", "Status": "Success", "CommandPlugins": steps})
+    assert instances_on(ssm).stop_output("c-1", "i-1") == "sluice-stop unit=a.service"
+    assert instances_on(FakeSsm()).stop_output("c-1", "i-1") == ""
 
 
 def test_command_is_told_by_instance_over_pages() -> None:

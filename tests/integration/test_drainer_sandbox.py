@@ -33,7 +33,7 @@ ORDERLY = "trap 'sleep 0.3; echo drained; exit 0' TERM; while :; do sleep 0.05; 
 STUBBORN = "trap '' TERM; while :; do sleep 0.1; done"
 """A consumer that ignores SIGTERM."""
 SWEEP = {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
-CALLS_AT_THE_START, CALLS_AT_THE_END = 8, 5
+CALLS_AT_THE_START, CALLS_AT_THE_END = 8, 6
 """Of the two invocations that a drain takes when its events come, the documents read anew in each."""
 
 

@@ -27,7 +27,7 @@ WRITES = {
     "send", "delete", "hide", "start_move", "cancel_move", "store", "remove", "remove_all", "quarantine",
     "remove_entry", "remove_entries", "claim_sends", "confirm_sends", "note_failure", "note_returned", "keep_job",
     "keep_drain", "keep_consumer", "note_launch", "complete_hook", "end", "protect", "set_desired", "stop", "acquire",
-    "admit_group", "keep_attempts", "mute_group",
+    "admit_group", "remember", "mute_group",
 }  # fmt: skip
 
 

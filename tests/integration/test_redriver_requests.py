@@ -10,6 +10,7 @@ from sluice.model.redriving import JobState
 from sluice.redriving.context import MARGIN_S, Invocation
 from tests.support.redrive_chains import go_on
 from tests.support.redrive_worlds import SOON, World, fleet
+from tools.chaos.redrive_queue import as_record
 
 GROUP = {"all": True}
 
@@ -214,3 +215,28 @@ def test_dead_letters_are_not_looked_at_when_that_would_count_or_disturb() -> No
     world.ports.queue.create(further)
     world.ports.queue.create(world.dead_letters, dead_letter=further)
     assert "receiving counts towards its maxReceiveCount" in asked(world, request("peek"))["error"]
+
+
+def test_redrive_to_another_fleet_came_back_when_that_fleet_s_dead_letters_are_its_copies() -> None:
+    """A job is at work under its own fleet, and its copies come back to the dead-letter queue of the other."""
+    world = World(fleet(canary_wait_s=60, max_retries=0))
+    url = world.queue.replace("orders", "invoices")
+    other = fleet(max_retries=0).model_copy(
+        update={"name": "invoices", "queue": url, "dead_letter_queue": f"{url}-dead", "group": "invoices"}
+    )
+    world.ports.fleets.put("invoices", other)
+    world.ports.queue.create(f"{url}-dead", visibility_s=60.0)
+    world.ports.queue.create(url, visibility_s=60.0, dead_letter=f"{url}-dead")
+    world.quarantine("a")
+    job = asked(world, request("redrive", all=True, to="invoices"))["job"]
+    assert (job["state"], world.bodies(url)) == ("watching", ["a"])
+    for _ in range(4):
+        world.ports.queue.receive(url, 10, 0)  # its consumer fails on it
+    received = world.ports.queue.receive(f"{url}-dead", 10, 60.0)
+    assert [one.body for one in received] == ["a"]
+    arn = world.ports.queue.facts(f"{url}-dead").arn
+    asked(world, {"Records": [as_record(one, arn) for one in received]})
+    world.now += 120
+    tick(world)
+    job = asked(world, request("status", job_id=job["id"]))["job"]
+    assert (job["state"], job["returned_count"]) == ("came-back", 1)

@@ -141,7 +141,7 @@ def test_dead_letters_come_back_whole_when_they_were_retried_quarantined_and_red
         own = tuple((name, value) for name, value in message.attributes if not name.startswith("sluice."))
         assert own == OWN
         assert message.attribute("sluice.attempts") == "2"
-        origin = origin_of(message)
+        origin = origin_of(message, fleet.ports.queue.facts(fleet.queue))
         assert origin is not None
         assert (origin.job_id, origin.message_id in {entry.message_id for entry in entries}) == (job["id"], True)
     assert fleet.ports.ledger.quarantine.quarantined(fleet.name)[0] == ()

@@ -194,6 +194,35 @@ def test_metric_namespace_is_a_condition(role: Any, unique: Any) -> None:
         caller.client("cloudwatch").put_metric_data(Namespace="other", MetricData=data)
 
 
+@pytest.mark.parametrize("operator", ["StringEquals", "ForAllValues:StringEquals", "ForAnyValue:StringEquals"])
+def test_source_of_every_event_is_a_condition(sandbox: Sandbox, role: Any, unique: Any, operator: str) -> None:
+    """The permission that examples/consumer prescribes lets a consumer report, and speak for nobody else."""
+    bus = sandbox.client("events").create_event_bus(Name=unique("bus"))["EventBusArn"]
+    events = role(allow("events:PutEvents", **{operator: {"events:source": "sluice.consumer"}})).client("events")
+    ours = {"Source": "sluice.consumer", "DetailType": "Sluice Consumer Report", "Detail": "{}"}
+    foreign = ours | {"Source": "aws.autoscaling"}
+    assert events.put_events(Entries=[ours])["FailedEntryCount"] == 0
+    assert events.put_events(Entries=[ours, ours | {"EventBusName": bus}])["FailedEntryCount"] == 0
+    for entries in ([foreign], [ours, foreign], [ours, foreign | {"EventBusName": bus}]):
+        with pytest.raises(ClientError, match="not authorized to perform: events:PutEvents"):
+            events.put_events(Entries=entries)
+
+
+def test_bus_and_detail_type_of_an_event_are_checked(sandbox: Sandbox, role: Any, unique: Any) -> None:
+    """A permission for one bus is none for another, and a detail type is a condition as well."""
+    bus = sandbox.client("events").create_event_bus(Name=unique("bus"))["EventBusArn"]
+    report = {"Source": "sluice.consumer", "DetailType": "Sluice Consumer Report", "Detail": "{}"}
+    of_bus = role(allow("events:PutEvents", bus)).client("events")
+    of_type = role(allow("events:PutEvents", StringEquals={"events:detail-type": report["DetailType"]})).client(
+        "events"
+    )
+    assert of_bus.put_events(Entries=[report | {"EventBusName": bus}])["FailedEntryCount"] == 0
+    assert of_type.put_events(Entries=[report])["FailedEntryCount"] == 0
+    for client, entry in ((of_bus, report), (of_type, report | {"DetailType": "another"})):
+        with pytest.raises(ClientError, match="not authorized"):
+            client.put_events(Entries=[entry])
+
+
 def test_partition_keys_are_a_condition(sandbox: Sandbox, role: Any, unique: Any) -> None:
     """dynamodb:LeadingKeys bounds items, queries and batches to the partitions it names."""
     table = unique("table")

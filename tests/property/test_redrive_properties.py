@@ -14,13 +14,14 @@ from sluice.ports.aws_services import QueueFacts
 from sluice.redriving.causes.masking import CAUSE_LIMIT, masked
 from sluice.redriving.failure_groups import Cause, failure_group
 from sluice.redriving.jobs.rules import CATCH_UP_S, batch_limit, next_send_at, overlaps, with_return
+from sluice.redriving.letter_history import LetterPast
 from sluice.redriving.message_copy import (
     ATTEMPTS,
     COPY_OF,
     FIRST_SENT_AT,
     MAX_ATTRIBUTES,
-    attempts_key,
-    attempts_of,
+    body_key,
+    carried_count,
     copy_of,
     origin_of,
     send_rounds,
@@ -117,7 +118,7 @@ def test_judge_bounds_delay_and_attempts_when_it_retries(
 ) -> None:
     """A retry is within the limit, within SQS's longest delay, and of a message that its queue takes."""
     verdict = judge(
-        message, policy, queue, failure_group(message), history=DeadLetterHistory(attempts), uniform=uniform
+        message, policy, queue, failure_group(message), history=DeadLetterHistory(LetterPast(attempts)), uniform=uniform
     )
     if verdict.kind is VerdictKind.RETRY:
         assert verdict.attempt == attempts + 1 <= policy.max_retries
@@ -149,7 +150,7 @@ def test_judge_always_quarantines_when_an_earlier_message_of_its_group_is_held(
 def test_backoff_s_grows_with_the_number_drawn_when_all_else_is_equal(
     policy: RedrivePolicy, attempts: int, drawn: list[float]
 ) -> None:
-    """Full jitter: every delay from nothing to the ceiling, by the random number alone."""
+    """Every delay from half of the ceiling to all of it, by the random number alone."""
     low, high = (backoff_s(policy, attempts, uniform) for uniform in sorted(drawn))
     assert 0 <= low <= high <= policy.max_delay_s
 
@@ -179,10 +180,10 @@ def test_copy_of_keeps_everything_that_is_the_producer_s_when_it_fits(
     assert {name: value for name, value in carried.items() if not name.startswith("sluice.")} == own
     assert len(carried) == len(copy.message.attributes) <= MAX_ATTRIBUTES  # each name once
     assert copy.message.size_bytes <= queue.max_bytes
-    assert copy.carries_attempts is (attempts_of(copy.message) == attempt)
+    assert copy.carries_attempts is (carried_count(copy.message, queue).sealed)
     assert "sluice.cause" not in carried
-    assert attempts_key(copy.message) == attempts_key(message)
-    origin = origin_of(copy.message)
+    assert body_key(copy.message, queue) == body_key(message, queue)
+    origin = origin_of(copy.message, queue)
     if origin:
         assert (origin.message_id, origin.job_id, origin.failure_group) == (message.id, *(job or (None, None)))
 

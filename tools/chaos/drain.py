@@ -2,15 +2,17 @@
 
 Faults end at a seeded moment; then everything must come to its end by sweeps. What must hold, whatever happens:
 
-    an instance is released by us only when its consumer is done, its deadline has passed, or an operator asked for it
+    an instance is released by us only when all of its known consumers are done, its deadline has passed, or an operator
+    asked for it
     no drain is on record as done while its consumer works
     no heartbeat comes after the deadline
     a hook times out on a working consumer only where faults kept heartbeats away: not where the functions, the ledger
     or Parameter Store are away for ten minutes, as long as the hook's timeout allows
-    an instance that says it is at work is not given up for silent
+    an instance that says it is at work is not given up for silent, nor at its deadline while it makes progress
     an instance is let into service only when its consumer is ready, and soon then
     a busy instance is protected from scale-in, and none is for long after its last report
     a drain under way is checked again within a minute of its last fault
+    an instance that never booted is not waited for until its deadline
     once it is quiet, who has stopped is released soon, and in the end every drain is, or its instance is retained
 """
 
@@ -22,9 +24,10 @@ from functions.operator import app as operator_app
 from sluice.config.fleet import DrainPolicy, DrainVia
 from sluice.consumers.protection import BUSY_TIMEOUT_S
 from sluice.draining.deadlines import NO_ACTION_KEPT_S, RETENTION_CHECK_S, SPOT_NOTICE_S
+from sluice.draining.nothing_to_finish import BOOT_WITHIN_S, GRACE_S
 from sluice.memory import Call
 from sluice.model.consumers import ConsumerStatus
-from sluice.model.draining import AT_REST, RELEASE_OWED, UNDER_WAY, DrainState, HookAction, HookResult
+from sluice.model.draining import AT_REST, RELEASE_OWED, UNDER_WAY, Drain, DrainState, HookAction, HookResult
 from sluice.model.observed import Lifecycle
 from tools.chaos.drain_away import Part
 from tools.chaos.drain_scene import (
@@ -46,6 +49,7 @@ PROMPT_S = 420.0  # the longest pause between two stops, the grace of an intent,
 HEARD_S = REPEAT_S + 2 * SWEEP_S + 30.0  # from a report to what the sweep makes of it, once nothing fails
 CHECKED_S = SWEEP_S + 15.0  # the sweep's jitter, wrong clocks, and what the calls of some drains take
 OWED_S = CHECKED_S + 10.0  # a release that is owed is given by the next round
+NOTHING_S = GRACE_S + PROMPT_S  # an instance with nothing to finish: found by a full check, and by another
 ENDED_S = 2 * SWEEP_S + 10.0  # a machine that ended is found by a full check, of a drain that a sweep may have to find
 DEEP = 50_000  # frames: invocations that meet are stacked on one another, and hundreds may
 MANY = 20  # instances, from which on a group is emptied at once
@@ -55,6 +59,7 @@ POLICIES = (
     {"deadline_s": 1200.0, "hook_timeout_s": 900.0, "heartbeat_s": 45.0},
     {"deadline_s": 1800.0, "silence_s": 300.0, "hook_timeout_s": 120.0, "heartbeat_s": 45.0},
     {"deadline_s": 300.0, "hook_timeout_s": 120.0, "heartbeat_s": 45.0, "keep_failed": True},
+    {"deadline_s": 300.0, "longest_s": 1500.0, "hook_timeout_s": 120.0, "heartbeat_s": 45.0},
     {"deadline_s": 60.0, "hook_timeout_s": 120.0, "heartbeat_s": 30.0},
     {"deadline_s": 600.0, "hook_timeout_s": 30.0, "heartbeat_s": 10.0},  # shorter than a sweep's minute
     {"deadline_s": 3600.0},  # as it is by default
@@ -84,10 +89,11 @@ class Judge:
             drain = call.args[0]
             if drain.action is not None:
                 self._followed_since.setdefault(drain.instance_id, world.now)
-            if drain.state is DrainState.DONE and world.consumers[drain.instance_id].working:
+            if drain.state is DrainState.DONE and world.consumers[drain.instance_id].awaited(world.now):
                 world.violate(f"{drain.instance_id}: on record as done while its consumer works")
             if drain.state is DrainState.EXPIRED:
                 self._check_silent(drain.instance_id, drain.deadline_at)
+                self._check_progress(drain)
         elif call.method == "complete_hook":
             action, result = call.args
             if action.hook == LAUNCH_HOOK:
@@ -115,6 +121,18 @@ class Judge:
         if silence_s is not None and draining and early and world.now < heard_at + silence_s - 2 * STALL_S - SKEW_S:
             world.violate(f"{instance_id}: given up for silent though it has spoken")
 
+    def _check_progress(self, drain: Drain) -> None:
+        """Given up though it has said, since the drain began, that it makes progress: only at its bound."""
+        world, policy, instance_id = self._world, self._world.policy, drain.instance_id
+        said_at = world.progress_at.get(instance_id, -1.0)
+        began_at = world.waiting_since.get(instance_id, world.now)
+        excused = instance_id in world.released_by_operator or instance_id in world.noticed_at
+        if excused or policy.silence_s is not None or said_at <= began_at + 2 * SKEW_S + 1.0:
+            return
+        held_until = min(said_at + policy.deadline_s, began_at + policy.bound_s) - 2 * STALL_S - 2 * SKEW_S
+        if world.now < held_until:
+            world.violate(f"{instance_id}: given up at its deadline though it makes progress")
+
     def _check_let_in(self, action: HookAction, result: HookResult) -> None:
         """A launch goes on only for a consumer that is ready, and is abandoned only for one that gave up."""
         consumer = self._world.consumers[action.instance_id]
@@ -134,7 +152,7 @@ class Judge:
     def _may_release(self, instance_id: str) -> bool:
         """Whether an instance's release interrupts nobody, or was ordered, or is due."""
         world = self._world
-        done = not world.consumers[instance_id].working
+        done = not world.consumers[instance_id].awaited(world.now)
         return done or instance_id in world.released_by_operator or world.now >= self._deadline_of(instance_id)
 
     def _deadline_of(self, instance_id: str) -> float:
@@ -150,7 +168,7 @@ class Judge:
         """An instance has ended: its consumer interrupted only if it was due, or if faults kept heartbeats away."""
         world = self._world
         consumer = world.consumers.get(instance_id)
-        if consumer is None or not consumer.working or instance_id in world.excused:
+        if consumer is None or not consumer.awaited(world.now) or instance_id in world.excused:
             return
         if world.waiting_since.get(instance_id) is None and world.hook_removed:
             return  # nothing was left to hold it
@@ -188,14 +206,20 @@ class Judge:
             since = max(world.waiting_since[action.instance_id], dead_at or 0.0, world.quiet_at)
             if ended and world.now > since + ENDED_S:
                 world.violate(f"{action.instance_id}: its machine has ended, and it is not released")
-        if world.policy.via is DrainVia.SELF:
-            return  # it is the consumer's to complete, and one that died leaves it to the deadline
         for action in world.waiting():
-            stopped_at = world.consumers[action.instance_id].stopped_at
+            consumer = world.consumers[action.instance_id]
+            stopped_at = consumer.ended_at
+            died = not consumer.siblings or any(each.dies for each in consumer.all)
+            if world.policy.via is DrainVia.SELF and died:
+                continue  # it is the consumer's to complete, and one that died leaves it to the deadline
             if action.instance_id in world.truth.instances.without_agent:
                 continue  # unknown until the deadline
             if stopped_at is not None and world.now > max(stopped_at, world.quiet_at) + PROMPT_S:
                 world.violate(f"{action.instance_id}: its consumer has stopped, and it is not released")
+            launched_at = world.truth.instances.never_registered.get(action.instance_id)
+            since = max(world.waiting_since[action.instance_id], world.quiet_at)
+            if launched_at is not None and world.now > max(since, launched_at + BOOT_WITHIN_S) + NOTHING_S:
+                world.violate(f"{action.instance_id}: it never booted, and it is waited for")
 
     def check_in_service(self) -> None:
         """Some time after the faults: ready ones are in service, busy ones are protected, and none is for long."""
@@ -209,11 +233,13 @@ class Judge:
             consumer = world.consumers.get(instance.id)
             if consumer is None or instance.state is not Lifecycle.IN_SERVICE:
                 continue
-            reported = world.now > max(consumer.status_since, world.quiet_at) + HEARD_S
-            busy = consumer.status is ConsumerStatus.BUSY and consumer.working
-            if reported and since_s < TALK_S and busy and not instance.protected:
+            long_since = [
+                each.status for each in consumer.all if world.now > max(each.status_since, world.quiet_at) + HEARD_S
+            ]
+            busy = ConsumerStatus.BUSY in long_since and consumer.working
+            if since_s < TALK_S and busy and not instance.protected:
                 world.violate(f"{instance.id}: busy for long and not protected")
-            if reported and consumer.status is ConsumerStatus.IDLE and instance.protected:
+            if long_since == [ConsumerStatus.IDLE] * len(consumer.all) and instance.protected:
                 world.violate(f"{instance.id}: idle for long and still protected")
             if since_s > TALK_S + BUSY_TIMEOUT_S + 3 * SWEEP_S and instance.protected:
                 world.violate(f"{instance.id}: protected long after its last report")
@@ -272,6 +298,7 @@ def build(seed: int) -> World:
             operator=rng.choice((0.0, 0.0, 0.5)) if badness else 0.0,
             breaks=rng.choice((0.0, 0.3)) * badness,
             never_ready=rng.choice((0.0, 0.3)) * badness,
+            never_boots=rng.choice((0.0, 0.0, 0.3)),
             hook_removed=rng.choice((0.0, 0.0, 0.0, 1.0)) if badness else 0.0,
         ),
     )
@@ -281,7 +308,8 @@ def build(seed: int) -> World:
         warm_pool=rng.random() < 0.2,
         retains=rng.random() < 0.5,
         launch_hook=rng.random() < 0.25,
-        talking=rng.random() < 0.3,
+        talking=(dice := rng.random()) < 0.4,
+        several=dice < 0.2,
         away=rng.choice((*Part, *[None] * 6)),
     )
     return World(rng, policy, chances, quiet_at=START + rng.uniform(300, 900), scene=scene)

@@ -128,13 +128,27 @@ class DrainCloud:
                 self._service(now, now() + LAMBDA_S).respond(payload)
 
         succeeded = self._run(work, label)
+        if succeeded and "consumer" in payload.get("detail", {}):
+            self._note_known(payload["detail"]["instance-id"])
         heard = payload.get("detail", {}).get("state") in {ConsumerStatus.BUSY, ConsumerStatus.DRAINING}
         if heard and succeeded and faults == world.counts["faults"]:
             instance_id = payload["detail"]["instance-id"]
             said_at = datetime.fromisoformat(payload["time"]).timestamp()
             world.delivered_at[instance_id] = max(said_at, world.delivered_at.get(instance_id, 0.0))
+            if payload["detail"]["state"] == ConsumerStatus.DRAINING:
+                world.progress_at[instance_id] = max(said_at, world.progress_at.get(instance_id, 0.0))
         if not succeeded and retries_s:
             world.after(retries_s[0], lambda: self._invoke(payload, label, retries_s[1:]))
+
+    def _note_known(self, instance_id: str) -> None:
+        """Note which consumers of an instance have a report on record that they made in this life of theirs."""
+        world = self.world
+        record = world.truth.ledger.consumers.consumer(world.fleet.name, instance_id)
+        on_record = {} if record is None else {each.consumer: each.at for each in record.reports}
+        for each in world.consumers[instance_id].all:
+            first_at = int(each.status_first_at) if each.status_first_at is not None else None
+            if each.known_at is None and first_at is not None and on_record.get(each.name or "", 0.0) >= first_at:
+                each.known_at = world.now
 
     def _service(self, now: Callable[[], float], ends_at: float) -> DrainService:
         """The drainer, with what its process remembers."""

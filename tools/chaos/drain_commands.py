@@ -37,12 +37,15 @@ class StopCommands:
         if consumer.dead_at is not None:
             return
         command.status = CommandStatus.RUNNING
+        if consumer.siblings:
+            world.behaviour.ask_all(command.instance_id, consumer)
         consumer.asked_at = world.now if consumer.asked_at is None else consumer.asked_at
         if consumer.stubborn:
             world.after(5.0, lambda: self._end_command(command, CommandStatus.FAILED, "Failed"))
             return
         ends_at = command.sent_at + command.timeout_s
-        left_s = max(0.0, consumer.asked_at + consumer.work_s - world.now)
+        finished_at = max((each.asked_at or 0.0) + each.work_s for each in consumer.all)
+        left_s = max(0.0, finished_at - world.now)
         if consumer.hangs or world.now + left_s > ends_at:
             late_s = max(0.0, ends_at - world.now)
             world.after(late_s, lambda: self._end_command(command, CommandStatus.UNKNOWN, "TimedOut"))
@@ -55,8 +58,9 @@ class StopCommands:
         consumer = world.consumers[command.instance_id]
         if consumer.dead_at is not None:
             return
-        if status is CommandStatus.SUCCEEDED and consumer.stopped_at is None:
-            consumer.stopped_at = world.now
+        if status is CommandStatus.SUCCEEDED and consumer.ended_at is None:
+            for each in consumer.all:
+                each.stopped_at = each.stopped_at or world.now
             world.tell(f"{command.instance_id}: its consumer has stopped")
         if command.status in {CommandStatus.PENDING, CommandStatus.RUNNING}:
             command.status = status

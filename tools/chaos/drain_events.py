@@ -47,13 +47,16 @@ def spot_event(instance_id: str, at: float) -> dict[str, Any]:
     }
 
 
-def report_event(group: str, instance_id: str, status: ConsumerStatus, at: float) -> dict[str, Any]:
-    """A consumer says something of itself."""
+def report_event(
+    group: str, instance_id: str, status: ConsumerStatus, at: float, consumer: str | None = None
+) -> dict[str, Any]:
+    """A consumer says something of itself, by its name if its instance runs several."""
+    named = {} if consumer is None else {"consumer": consumer}
     return {
         "detail-type": "Sluice Consumer Report",
         "source": "sluice.consumer",
         "time": _iso(at),
-        "detail": {"group": group, "instance-id": instance_id, "state": status.value},
+        "detail": {"group": group, "instance-id": instance_id, "state": status.value} | named,
     }
 
 

@@ -5,6 +5,7 @@ Each call of a port takes time, in which anything that falls due happens, other 
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -60,6 +61,7 @@ class World(Stage):
         self.waiting_since: dict[str, float] = {}
         self.noticed_at: dict[str, float] = {}  # by Spot
         self.delivered_at: dict[str, float] = {}  # when a consumer last said something that was taken whole
+        self.progress_at: dict[str, float] = {}  # when one last said so that it was taken whole
         self.excused: set[str] = set()  # who ended because an operator removed our hook
         self.hook_removed = False
         # Invocations that meet are stacked on one another, so that each waits for those above it, which on Lambda run
@@ -176,9 +178,11 @@ class World(Stage):
         if instance_id not in self.consumers or not self.scene.launch_hook:
             self.consumers[instance_id] = self.behaviour.new_consumer(instance_id)
         consumer = self.consumers[instance_id]
-        consumer.in_service = True
+        consumer.served = True
         if consumer.talks:
-            self.after(self.rng.uniform(0, REPEAT_S), lambda: self.behaviour.talk(instance_id, consumer))
+            for each in consumer.all:
+                talk = partial(self.behaviour.talk, instance_id, consumer, each)
+                self.after(self.rng.uniform(0, REPEAT_S), talk)
 
     def _begin_to_leave(self, change: Change, action: HookAction) -> None:
         """Our hook holds an instance on its way out."""
@@ -186,7 +190,6 @@ class World(Stage):
         self.counts["drains"] += 1
         self.waiting_since[instance_id] = change.at
         consumer = self.consumers.setdefault(instance_id, Consumer(0.0))
-        consumer.in_service = False
         self.cloud.deliver(lifecycle_event(action, change), f"terminating {instance_id}")
         if self.policy.via is DrainVia.SELF:
             self.after(self.rng.uniform(0, 10), lambda: self.behaviour.stop_by_itself(instance_id, consumer))

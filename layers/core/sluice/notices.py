@@ -21,7 +21,13 @@ from sluice.wording import capitalised, count
 REPEAT_S = 60.0  # a need that goes on is noted so often by a process: a tick sees it six times as often
 # A need is over when it was not seen for so long. Events that follow within a quarter of an hour are one need, and
 # waiting dead letters are looked at each ten minutes.
-HELD_S = {"DrainsExpired": 900.0, "Quarantined": 900.0, "DeadLetterLifeUsed": 1_500.0, "DeadLettersMoveOn": 1_500.0}
+HELD_S = {
+    "DrainsExpired": 900.0,
+    "DrainsInterrupted": 900.0,
+    "Quarantined": 900.0,
+    "DeadLetterLifeUsed": 1_500.0,
+    "DeadLettersMoveOn": 1_500.0,
+}
 HELD_USUALLY_S = 300.0
 AGES = frozenset({"TickAge", "StepAge", "RetainedAge"})  # figures that say since when, in seconds
 # Of fleets that have alarms of their own these alone are reported: no such alarm is about them.
@@ -108,6 +114,13 @@ REASONS = {
         "SQS delivers its message again by itself. Compare drain.deadline_s with the time that the longest message"
         " takes, and read the unit's journal in the dashboard.",
         "no further instance was released at its deadline for 15 minutes",
+    ),
+    "DrainsInterrupted": Reason(
+        "a consumer was killed before it had finished",
+        "SQS delivers its messages again by itself. Read the instance's note in the log of {stack}-drainer. Compare"
+        " drain.deadline_s with the time that the longest message takes, and read the unit's journal: it may also have"
+        " run out of memory.",
+        "no further consumer was killed for 15 minutes",
     ),
     "RetainedAge": Reason(
         "an instance has been retained for inspection for 1 hour",

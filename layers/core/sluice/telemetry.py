@@ -100,6 +100,7 @@ LIMITS = {
     "ProtectedIdle": 0.0,
     "SetByAnother": 0.0,
     "DrainsExpired": 0.0,
+    "DrainsInterrupted": 0.0,
     "RetainedAge": 3_600.0,
     "Quarantined": 0.0,
     "DeadLetterLifeUsed": 0.5,

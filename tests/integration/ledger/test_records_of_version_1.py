@@ -36,11 +36,13 @@ from sluice.model.redriving import (
     BatchClaimRecord,
     Claim,
     FailureGroup,
+    HandledLetter,
     JobAction,
     JobPhase,
     JobState,
     LastRedrive,
     QuarantineEntry,
+    Remembered,
 )
 from sluice.ports.ledger import Ledger
 from tests.integration.contract_worlds import AwsWorld, moto_world
@@ -274,9 +276,11 @@ SURVIVORS: dict[tuple[str, ...], tuple[Callable[[Ledger], object], object]] = {
         {"m-3": Claim.BUSY, "m-4": Claim.SENT, "m-5": Claim.BUSY, "m-6": Claim.SENT},
     ),
     ("cause",): (lambda ledger: dict(ledger.causes.causes(FLEET, ["m-7", "m-8"])), {"m-7": "card declined"}),
-    ("attempts",): (lambda ledger: ledger.attempts.attempts(FLEET, "k-1"), 2),
+    # A count by all that a message said: nothing has that key any more, and it ends within 14 days.
+    ("attempts",): (lambda ledger: ledger.attempts.handled(FLEET, ["k-1"], AT), {"k-1": ()}),
     ("job",): (lambda ledger: ledger.jobs.jobs(FLEET), (JOB,)),
 }
+UNREAD = {("lease",), ("attempts",)}  # a lease is not read: conditions use it
 KINDS = [kind for kinds in SURVIVORS for kind in kinds]
 
 
@@ -326,11 +330,11 @@ def with_unknown_field(item: dict[str, Any]) -> dict[str, Any]:
     return item | {"surprise": {"N": "1"}}
 
 
-@pytest.mark.parametrize("kinds", [kinds for kinds in SURVIVORS if kinds != ("lease",)], ids=", ".join)
+@pytest.mark.parametrize("kinds", [kinds for kinds in SURVIVORS if kinds not in UNREAD], ids=", ".join)
 def test_field_is_reported_when_it_is_not_known(
     world: AwsWorld, kinds: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is named in the log, with the record's key, and all else is read. A lease is not read: conditions use it."""
+    """It is named in the log, with the record's key, and all else is read."""
     ledger = put(world, *(with_unknown_field(item) for item in items_of_version_1() if kind_of(item) in kinds))
     read, expected = SURVIVORS[kinds]
     found = read(ledger)
@@ -392,10 +396,10 @@ def test_records_carry_a_version_when_they_are_written(world: AwsWorld) -> None:
     ledger.send_claims.confirm_sends(FLEET, ["m-4"], AT)
     ledger.send_claims.claim_batch(BatchClaimRecord(FLEET, "c-1", AT, AT + 60, ("m-5",)))
     ledger.causes.keep_cause(FLEET, "m-7", "card declined", AT)
-    ledger.attempts.keep_attempts(FLEET, "k-1", 2, AT)
+    ledger.attempts.remember(FLEET, [Remembered("k-1", HandledLetter("m-9", 1, AT, AT, True, True, AT, AT))])
     ledger.jobs.keep_job(redrive_job("job-2", FLEET, JobState.RUNNING, AT, "ada", AT))
-    found = [item for item in of_fleets(stored(world)) if kind_of(item) != "recent"]  # 0.1.0 had none
-    assert {kind_of(item) for item in found} == set(KINDS)
+    found = [item for item in of_fleets(stored(world)) if kind_of(item) not in {"recent", "letter"}]  # 0.1.0 had none
+    assert {kind_of(item) for item in found} == set(KINDS) - {"attempts"}
     assert [item["sk"]["S"] for item in found if version_of(item) is None] == []
     (state,) = [item for item in found if kind_of(item) == "state"]
     assert all(RECORD_VERSION in json.loads(one["S"]) for one in state["launches"]["L"])

@@ -11,7 +11,7 @@ from sluice.memory import Call, Crash, Fault, MemoryPorts, When, at_call, faulty
 from sluice.model.draining import CommandStatus, Drain, DrainCause, DrainState, StopOrder
 from sluice.model.observed import Mode
 from sluice.model.planning import Action, Decision, Outcome, OutcomeStatus
-from sluice.model.redriving import JobState, Message
+from sluice.model.redriving import HandledLetter, JobState, Message, Remembered
 from sluice.ports.errors import TryLaterError
 from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S
 from sluice.ports.ledger.decisions import DECISIONS_KEPT_S
@@ -95,7 +95,9 @@ def test_records_are_gone_when_they_are_of_no_more_use(ports: MemoryPorts, clock
     drain = Drain("orders", "i-1", DrainState.STOPPING, DrainCause.TERMINATE, START_AT, START_AT + 900, START_AT)
     ledger.drains.keep_drain(drain)
     ledger.drains.keep_drain(replace(drain, instance_id="i-2", state=DrainState.RELEASED))
-    ledger.attempts.keep_attempts("orders", "k", 2, START_AT)
+    ledger.attempts.remember(
+        "orders", [Remembered("k", HandledLetter("m", 2, START_AT, START_AT, False, True, None, None))]
+    )
     ledger.jobs.keep_job(redrive_job("j", "orders", JobState.DONE, START_AT, "someone", START_AT))
 
     def there() -> tuple[int, list[str], int, int]:
@@ -103,7 +105,7 @@ def test_records_are_gone_when_they_are_of_no_more_use(ports: MemoryPorts, clock
         return (
             len(ledger.decisions.decisions("orders", 9)),
             drains,
-            ledger.attempts.attempts("orders", "k"),
+            sum(one.attempts for one in ledger.attempts.handled("orders", ["k"], clock.now)["k"]),
             len(ledger.jobs.jobs("orders")),
         )
 

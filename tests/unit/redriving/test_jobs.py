@@ -10,7 +10,7 @@ from sluice.ports.errors import ConflictError, LostAnswerError, NeedsFixError, T
 from sluice.redriving.jobs.lifecycle import create_job, preview, stop_job, update_job
 from sluice.redriving.jobs.runner import HIDDEN_WAIT_MAX_S
 from sluice.redriving.jobs.slices import READ_AGAIN_S, retries_in
-from sluice.redriving.message_copy import ATTEMPTS, COPY_OF, attempts_key
+from sluice.redriving.message_copy import ATTEMPTS, COPY_OF, body_key
 from tests.support.redrive_jobs import changed_job
 from tests.support.redrive_worlds import SOON, World, fleet, text
 
@@ -677,7 +677,9 @@ def test_run_counts_on_in_the_ledger_when_a_dead_letter_has_no_room_for_its_coun
             create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job(id=f"job-{number}"))
         )
         (copy,) = world.ports.queue.receive(world.fleet.queue, 10, 30)
-        assert world.ports.ledger.attempts.attempts("orders", attempts_key(copy)) == number
+        key = body_key(copy, world.to)
+        handled = world.ports.ledger.attempts.handled("orders", [key], world.now)[key]
+        assert [letter.attempts for letter in handled] == [number]
         world.ports.queue.put(world.dead_letters, copy.body, attributes=dict(copy.attributes))
         world.ports.queue.delete(world.fleet.queue, [copy.receipt])
 

@@ -11,13 +11,15 @@ from sluice.ports.aws_services import QueueFacts
 from sluice.redriving.causes.masking import masked
 from sluice.redriving.failure_groups import SOURCE, Cause, failure_group
 from sluice.redriving.jobs.rules import CATCH_UP_S, batch_limit, next_send_at, overlaps, with_return
+from sluice.redriving.letter_history import LetterPast
 from sluice.redriving.message_copy import (
     ATTEMPTS,
     COPY_OF,
     FIRST_SENT_AT,
+    CarriedCount,
     Origin,
-    attempts_key,
-    attempts_of,
+    body_key,
+    carried_count,
     copy_of,
     first_sent_at,
     origin_of,
@@ -152,11 +154,36 @@ def test_masked_shows_no_hidden_characters_when_a_cause_holds_some() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stamp", "attempts"), [("0", 0), ("7", 7), ("-1", None), ("1e3", None), ("9" * 9, None), ("²", None), ("", None)]
+    ("stamp", "count"),
+    [("0", 0), ("7", 7), ("-1", None), ("3.0", None), ("1e3", None), ("9" * 9, None), ("²", None), ("", None)],
 )
-def test_attempts_of_reads_only_a_plain_count_when_the_stamp_may_be_forged(stamp: str, attempts: int | None) -> None:
-    """A producer can stamp what it likes; only a small whole number is a count."""
-    assert attempts_of(letter(attributes={ATTEMPTS: Attribute("Number", stamp)})) == attempts
+@pytest.mark.parametrize("kind", ["Number", "String", "Number.java.lang.Integer"])
+def test_carried_count_reads_only_a_plain_count_when_the_stamp_may_be_forged(
+    stamp: str, count: int | None, kind: str
+) -> None:
+    """A producer can stamp what it likes; only a small whole number is a count, and anything else is at its limit."""
+    carried = carried_count(letter(attributes={ATTEMPTS: Attribute(kind, stamp)}), QUEUE)
+    assert (carried.count, carried.readable, carried.sealed) == (count, count is not None, False)
+    assert carried_count(letter(), QUEUE) == CarriedCount()
+    verdict = judged(letter(), POLICY, QUEUE, DeadLetterHistory(LetterPast(POLICY.max_retries, readable=False)), 0.5)
+    assert "cannot be read" in verdict.sentence
+
+
+def test_stamps_are_not_a_message_s_own_when_it_inherited_them() -> None:
+    """A child that is published with its parent's attributes, or the same body in another queue, begins anew."""
+    copy = copy_of(letter("parent", id="m-1"), 3, QUEUE, ("job-1", "a-group"))
+    assert copy is not None
+    assert (carried_count(copy.message, QUEUE).count, origin_of(copy.message, QUEUE)) == (
+        3,
+        Origin("m-1", "job-1", "a-group"),
+    )
+    child = replace(copy.message, id="m-2", body="child", first_sent_at=START)
+    elsewhere = replace(QUEUE, arn=f"{ARN}-2")
+    for message, queue in ((child, QUEUE), (copy.message, elsewhere)):
+        assert carried_count(message, queue) == CarriedCount()
+        assert origin_of(message, queue) is None
+    assert first_sent_at(child, QUEUE) == START
+    assert first_sent_at(copy.message, QUEUE) == START - 100
 
 
 @pytest.mark.parametrize(
@@ -165,7 +192,7 @@ def test_attempts_of_reads_only_a_plain_count_when_the_stamp_may_be_forged(stamp
 def test_first_sent_at_falls_back_to_sqs_s_own_time_when_the_stamp_is_unusable(stamp: str, first: float) -> None:
     """The true age survives redrives, and nonsense does not replace it."""
     message = letter(attributes={FIRST_SENT_AT: Attribute("Number", stamp)}, first_sent_at=START)
-    assert first_sent_at(message) == first
+    assert first_sent_at(message, QUEUE) == first
 
 
 @pytest.mark.parametrize(
@@ -184,22 +211,23 @@ def test_origin_of_reads_only_what_sluice_could_have_written_when_the_stamp_may_
     stamp: str, origin: Origin | None
 ) -> None:
     """What is read from a stamp becomes a key of the ledger: it has the form of one, or is nothing."""
-    assert origin_of(letter(attributes={COPY_OF: text(stamp)})) == origin
+    message_id, *job = stamp.split("/")
+    copy = copy_of(letter("b", id=message_id), 1, QUEUE, tuple(job) or None)
+    assert copy is not None
+    assert origin_of(copy.message, QUEUE) == origin
+    assert origin_of(letter("b", attributes={COPY_OF: text(stamp)}), QUEUE) == origin  # without its seal
 
 
-def test_memory_key_is_the_same_when_only_the_stamps_differ_and_another_when_the_message_does() -> None:
-    """Redrives are remembered by what a message says, whatever id SQS gives its copies."""
+def test_body_key_is_of_the_body_and_the_queue_alone() -> None:
+    """A consumer may copy the body without attributes; on FIFO queues a message group is a line of its own."""
     plain = letter("a", attributes={"x": text("1")})
-    stamped = letter("a", attributes={"x": text("1"), ATTEMPTS: Attribute("Number", "2")}, id="m-2", cause="c")
-    others = (
-        letter("b", attributes={"x": text("1")}),
-        letter("a", attributes={"x": text("2")}),
-        letter("a", attributes={"y": text("1")}),
-        letter("a", attributes={"x": Attribute("Binary", binary=b"1")}),
-        letter("a", attributes={"x": text("1")}, message_group="g"),
+    fifo = replace(QUEUE, fifo=True)
+    assert body_key(plain, QUEUE) == body_key(letter("a", id="m-2", message_group="g"), QUEUE)
+    assert body_key(plain, fifo) != body_key(letter("a", message_group="g"), fifo)
+    assert (
+        len({body_key(plain, QUEUE), body_key(letter("b"), QUEUE), body_key(plain, replace(QUEUE, arn=f"{ARN}-2"))})
+        == 3
     )
-    assert attempts_key(plain) == attempts_key(stamped)
-    assert len({attempts_key(message) for message in (plain, *others)}) == 6
 
 
 # --------------------------------------------------------------------------- the copy
@@ -214,8 +242,8 @@ def test_copy_of_keeps_the_message_and_drops_the_stamps_of_the_failure_when_it_i
     assert copy.carries_attempts
     assert (copy.message.id, copy.message.body) == (message.id, "body")
     assert dict(copy.message.attributes) == own | {
-        ATTEMPTS: Attribute("Number", "2"),
-        COPY_OF: text("m-1/job-1/a-group"),
+        ATTEMPTS: Attribute(dict(copy.message.attributes)[ATTEMPTS].type, "2"),
+        COPY_OF: Attribute(dict(copy.message.attributes)[COPY_OF].type, "m-1/job-1/a-group"),
         FIRST_SENT_AT: Attribute("Number", f"{START - 100:.3f}"),
     }
 
@@ -279,13 +307,13 @@ def test_judge_retries_max_retries_times_when_a_message_keeps_failing(
     attempts: int, kind: VerdictKind, attempt: int
 ) -> None:
     """Three retries, then quarantine."""
-    verdict = judged(letter(), POLICY, QUEUE, DeadLetterHistory(attempts, None), 0.5)
+    verdict = judged(letter(), POLICY, QUEUE, DeadLetterHistory(LetterPast(attempts), None), 0.5)
     assert (verdict.kind, verdict.attempt) == (kind, attempt)
 
 
 def test_judge_quarantines_at_once_when_the_policy_allows_no_retry() -> None:
     """max_retries 0 turns retries off."""
-    verdict = judged(letter(), RedrivePolicy(max_retries=0), QUEUE, DeadLetterHistory(0, None), 0.0)
+    verdict = judged(letter(), RedrivePolicy(max_retries=0), QUEUE, DeadLetterHistory(LetterPast(0), None), 0.0)
     assert verdict.kind is VerdictKind.QUARANTINE
 
 
@@ -306,18 +334,18 @@ def test_judge_quarantines_at_once_when_the_policy_allows_no_retry() -> None:
 def test_judge_sends_back_only_to_where_a_message_came_from(source: str, kind: str) -> None:
     """A shared dead-letter queue does not mix its sources up."""
     for message in (letter(source=source), letter(attributes={SOURCE: text(source)})):
-        assert judged(message, POLICY, QUEUE, DeadLetterHistory(0, None), 0.5).kind == kind
+        assert judged(message, POLICY, QUEUE, DeadLetterHistory(LetterPast(0), None), 0.5).kind == kind
 
 
 def test_judge_believes_sqs_over_the_message_when_they_name_different_sources() -> None:
     """What SQS tells cannot be forged by a producer."""
     message = letter(source=ARN, attributes={SOURCE: text(f"{ARN}-2")})
-    assert judged(message, POLICY, QUEUE, DeadLetterHistory(0, None), 0.5).kind is VerdictKind.RETRY
+    assert judged(message, POLICY, QUEUE, DeadLetterHistory(LetterPast(0), None), 0.5).kind is VerdictKind.RETRY
 
 
 def test_judge_quarantines_whole_when_a_message_is_more_than_its_queue_takes() -> None:
     """It is kept and said why; nothing is cut off."""
-    verdict = judged(letter("x" * 1_001), POLICY, QUEUE, DeadLetterHistory(0, None), 0.5)
+    verdict = judged(letter("x" * 1_001), POLICY, QUEUE, DeadLetterHistory(LetterPast(0), None), 0.5)
     assert verdict.kind is VerdictKind.QUARANTINE
     assert "1001 bytes" in verdict.sentence
 
@@ -325,24 +353,31 @@ def test_judge_quarantines_whole_when_a_message_is_more_than_its_queue_takes() -
 def test_judge_follows_into_the_same_group_when_an_earlier_message_of_the_message_group_is_there() -> None:
     """FIFO: what is behind a quarantined message waits behind it, in its failure group."""
     held = Cause("first-12ab", "First: it was")
-    verdict = judged(letter(cause="Other: it is"), POLICY, FIFO, DeadLetterHistory(0, held), 0.5)
+    verdict = judged(letter(cause="Other: it is"), POLICY, FIFO, DeadLetterHistory(held_in=held), 0.5)
     assert (verdict.kind, verdict.failure_group, verdict.cause) == (VerdictKind.QUARANTINE, held.id, held.words)
 
 
 def test_judge_retries_at_once_when_the_queue_is_fifo() -> None:
     """FIFO queues know no delay per message."""
-    assert judged(letter(message_group="g"), POLICY, FIFO, DeadLetterHistory(2, None), 0.99).delay_s == 0.0
+    assert judged(letter(message_group="g"), POLICY, FIFO, DeadLetterHistory(LetterPast(2)), 0.99).delay_s == 0.0
 
 
 @pytest.mark.parametrize(
     ("attempts", "uniform", "delay_s"),
-    [(0, 0.0, 0.0), (0, 0.5, 5.0), (1, 0.5, 10.0), (2, 0.5, 20.0), (3, 0.5, 30.0), (64, 0.5, 30.0), (5_000, 0.5, 30.0)],
+    [(0, 0.0, 5.0), (0, 0.5, 7.5), (1, 0.5, 15.0), (2, 0.0, 20.0), (3, 0.0, 30.0), (99, 0.5, 45.0)],
 )
 def test_backoff_s_is_a_share_of_the_exponential_delay_when_retries_add_up(
     attempts: int, uniform: float, delay_s: float
 ) -> None:
-    """Full jitter: uniform(0, min(60, 10 * 2^redrives))."""
+    """Between half and all of min(60, 10 * 2^redrives)."""
     assert backoff_s(POLICY, attempts, uniform) == delay_s
+
+
+def test_retries_outlast_an_ordinary_outage_by_default() -> None:
+    """A quarter of an hour at least, and half an hour at most."""
+    policy = RedrivePolicy()
+    for uniform, total_s in ((0.0, 900.0), (1.0, 1_800.0)):
+        assert sum(backoff_s(policy, attempt, uniform) for attempt in range(policy.max_retries)) == total_s
 
 
 # --------------------------------------------------------------------------- order, pace, jobs
@@ -423,9 +458,12 @@ def test_judge_retries_transient_causes_alone_when_the_rest_is_for_quarantine() 
     policy = RedrivePolicy(transient=("timeout*",), otherwise=Otherwise.QUARANTINE, max_retries=2)
     assert judged(letter(cause="odd"), policy, QUEUE).kind is VerdictKind.QUARANTINE
     assert judged(letter(), policy, QUEUE).kind is VerdictKind.QUARANTINE
-    assert judged(letter(cause="Timeout: db"), policy, QUEUE, DeadLetterHistory(attempts=1)).kind is VerdictKind.RETRY
     assert (
-        judged(letter(cause="Timeout: db"), policy, QUEUE, DeadLetterHistory(attempts=2)).kind is VerdictKind.QUARANTINE
+        judged(letter(cause="Timeout: db"), policy, QUEUE, DeadLetterHistory(LetterPast(1))).kind is VerdictKind.RETRY
+    )
+    assert (
+        judged(letter(cause="Timeout: db"), policy, QUEUE, DeadLetterHistory(LetterPast(2))).kind
+        is VerdictKind.QUARANTINE
     )
 
 

@@ -22,7 +22,14 @@ TOPIC = "arn:aws:sns:eu-west-1:123456789012:ops"
 # Everything that adds anything.
 WHOLE = ASKED | {"AlarmTopicArn": TOPIC, "Detail": "fleet", "WakeUpAlarms": "true"}
 OF_THE_QUEUE = {"OldestMessage", "IdleBacklog", "MessagesExpiring", "DeadLettersExpiring"}  # of fleet.yaml's alarms
-OF_THE_FLEET = {"NoTicks", "DrainsExpired", "InstanceRetained", "QuarantineGrowing", "DeadLettersLifeUsed"}
+OF_THE_FLEET = {
+    "NoTicks",
+    "DrainsExpired",
+    "DrainsInterrupted",
+    "InstanceRetained",
+    "QuarantineGrowing",
+    "DeadLettersLifeUsed",
+}
 
 
 def queue(**extra: str) -> Resolved:

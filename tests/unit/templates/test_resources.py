@@ -308,8 +308,8 @@ def test_alarms_are_those_promised_when_deployed() -> None:
         "PlannerErrors", "RedriverErrors", "FailuresWaiting", "PlannerSilent",
     }  # fmt: skip
     assert set(alarms(fleet(**EVERY_ALARM))) == SCALING | {
-        "NoTicks", "DrainsExpired", "InstanceRetained", "QuarantineGrowing", "MessagesExpiring", "DeadLettersExpiring",
-        "DeadLettersLifeUsed",
+        "NoTicks", "DrainsExpired", "DrainsInterrupted", "InstanceRetained", "QuarantineGrowing", "MessagesExpiring",
+        "DeadLettersExpiring", "DeadLettersLifeUsed",
     }  # fmt: skip
     for name, alarm in (alarms(stack()) | alarms(fleet(**EVERY_ALARM))).items():
         assert alarm["TreatMissingData"] == ("missing" if name in SILENCE else "notBreaching"), name

@@ -124,6 +124,7 @@ def to_document(message: Message) -> bytes:
         "source": message.source,
         "message_group": message.message_group,
         "deduplication": message.deduplication,
+        "trace": message.trace,
     }
     return json.dumps(document, indent=1).encode()
 
@@ -141,6 +142,7 @@ def from_document(key: str, document: bytes) -> Message:
             source=found["source"],
             message_group=found["message_group"],
             deduplication=found["deduplication"],
+            trace=found.get("trace"),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RefusedError(f"archive: {key} is not a message as Sluice writes them: {error!r}") from error

@@ -22,6 +22,7 @@ SYSTEM_ATTRIBUTES: Sequence[
         "DeadLetterQueueSourceArn",
         "MessageGroupId",
         "MessageDeduplicationId",
+        "AWSTraceHeader",
     ]
 ] = (
     "SentTimestamp",
@@ -29,6 +30,7 @@ SYSTEM_ATTRIBUTES: Sequence[
     "DeadLetterQueueSourceArn",
     "MessageGroupId",
     "MessageDeduplicationId",
+    "AWSTraceHeader",
 )
 
 
@@ -45,6 +47,9 @@ def entry_of(queue_url: str, index: int, message: Message, delay_s: float) -> "S
     entry: SendMessageBatchRequestEntryTypeDef = {"Id": str(index), "MessageBody": message.body}
     if message.attributes:
         entry["MessageAttributes"] = {name: _attribute(value) for name, value in message.attributes}
+    if message.trace is not None:
+        # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_MessageSystemAttributeValue.html
+        entry["MessageSystemAttributes"] = {"AWSTraceHeader": {"DataType": "String", "StringValue": message.trace}}
     if message.message_group is not None:  # on a standard queue: the tenant of fair queueing
         entry["MessageGroupId"] = message.message_group
     if is_fifo(queue_url):

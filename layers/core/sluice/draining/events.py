@@ -32,6 +32,7 @@ class EventKind(StrEnum):
     COMMAND_UNKNOWN = "command timed out, cancelled or undeliverable"
     CONSUMER_WORKING = "consumer is finishing"
     CONSUMER_DONE = "consumer is done"
+    NOTHING_FOUND = "nothing to finish"
     MESSAGES_IN_FLIGHT = "messages in flight"
     HEARTBEAT_HELD = "heartbeat held"
     HEARTBEAT_NOT_HELD = "heartbeat: no active action"
@@ -139,10 +140,11 @@ class StopNotAccepted:
 
 @dataclass(frozen=True, slots=True)
 class CommandReported:
-    """The status of a stop command, by Run Command's event or asked for."""
+    """The status of a stop command, by Run Command's event or asked for; `advice` is what its output has to say."""
 
     command_id: str
     status: CommandStatus
+    advice: str = ""
 
     @property
     def kind(self) -> EventKind:
@@ -173,6 +175,14 @@ class MessagesInFlight:
 
     count: float
     kind = EventKind.MESSAGES_IN_FLIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class NothingFound:
+    """A full check found no consumer at work on the instance, and why; None: that is no longer so."""
+
+    why: str | None
+    kind = EventKind.NOTHING_FOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +258,7 @@ type Event = (
     | CommandReported
     | DrainReported
     | MessagesInFlight
+    | NothingFound
     | HeartbeatAnswered
     | CompletionAnswered
     | TerminationAnswered

@@ -5,9 +5,11 @@ not change because Parameter Store is away.
 """
 
 from collections.abc import Callable
+from dataclasses import field
 from datetime import UTC, datetime
 
 from sluice.config.fleet import QUEUES_PATH, Fleet
+from sluice.model.draining import StopOrder
 from sluice.model.frozen import dataclass
 from sluice.ports.aws_services import LoadedFleets
 from sluice.ports.errors import PortError
@@ -21,11 +23,15 @@ FLEETS_KEPT_S = 60.0
 
 @dataclass(slots=True)
 class FleetDirectory:
-    """The fleets' documents, kept for a while between invocations."""
+    """The fleets' documents, kept for a while between invocations.
+
+    `stops_read` has the fleets, with what is stopped in them, of which this process has read what a stop printed.
+    """
 
     ports: Ports[object]
     now: Callable[[], float]
     log: Log
+    stops_read: set[tuple[str, StopOrder]] = field(default_factory=set)
     _fleets: tuple[Fleet, ...] = ()
     _unread: tuple[PortError, ...] = ()
     _read_at: float | None = None

@@ -24,7 +24,7 @@ from sluice.draining.events import (
 )
 from sluice.draining.retention import retained
 from sluice.draining.steps import changed, completion, done, released, without_retry
-from sluice.draining.stop_command import ask_to_stop, killed_note
+from sluice.draining.stop_command import ask_to_stop, killed_note, with_advice
 from sluice.model.draining import (
     RELEASE_OWED,
     CompleteHook,
@@ -118,13 +118,15 @@ def completed(drain: Drain, event: CompletionAnswered, policy: DrainPolicy, now:
         return DrainStep(drain)
     if drain.retention.requested and drain.state is DrainState.EXPIRED:
         return retained(drain, now)
-    if drain.stop.killed:
+    if drain.outcome is DrainOutcome.NOTHING and drain.nothing is not None:
+        why = f"it had nothing to finish ({drain.nothing.why})"
+    elif drain.stop.killed:
         why = killed_note(policy)
     elif drain.state is DrainState.DONE:
         why = "its consumer has stopped"
     else:
         why = "its consumer was not known to have stopped"
-    return released(drain, now, DrainOutcome.COMPLETED, f"instance released: {why}")
+    return released(drain, now, DrainOutcome.COMPLETED, with_advice(f"instance released: {why}", drain.stop))
 
 
 def already_over(

@@ -41,6 +41,7 @@ from sluice.draining.following import KIND, DrainFollower, chain_id
 from sluice.draining.holding import WaitingHolder
 from sluice.draining.observations import our_hook, reported
 from sluice.draining.rounds import DrainRounds
+from sluice.draining.stop_report import advice, read_output
 from sluice.draining.sweep import Sweeper
 from sluice.draining.telemetry import DrainTelemetry
 from sluice.model.chain import Chain, Next
@@ -283,7 +284,8 @@ class DrainService:
             fleet = None if drain is None else self.directory.known(drain.fleet)
             if drain is None or fleet is None:
                 return {"ignored": f"no drain under way has command {notice.command_id}"}
-            event = CommandReported(notice.command_id, self._status_of(fleet, notice))
+            status = self._status_of(fleet, notice)
+            event = CommandReported(notice.command_id, status, self._advice(fleet, notice, status))
             return to_response(fleet, instance_id, self._advance(fleet, instance_id, event, drain))
         except PortError as error:
             self.log.warning(
@@ -302,6 +304,20 @@ class DrainService:
         except PortError as error:
             self.telemetry.failed(fleet, "a command's status could not be read", error, instance_id=notice.instance_id)
             return notice.status
+
+    def _advice(self, fleet: Fleet, notice: payloads.CommandNotice, status: CommandStatus) -> str:
+        """What there is to mend in how the fleet's units stop, by the first stop that this process sees; or nothing."""
+        first = (fleet.name, fleet.drain.order)
+        ended = status in {CommandStatus.SUCCEEDED, CommandStatus.KILLED}
+        if not ended or fleet.drain.container or first in self.directory.stops_read:
+            return ""
+        try:
+            output = self.ports.instances.stop_output(notice.command_id, notice.instance_id)
+        except PortError as error:
+            self.telemetry.failed(fleet, "a stop's output could not be read", error, instance_id=notice.instance_id)
+            return ""
+        self.directory.stops_read.add(first)
+        return " ".join(advice(read_output(output), fleet.drain.deadline_s))
 
     def _reported(self, notice: payloads.ReportNotice) -> Response:
         fleet, report = self.directory.managing(notice.group), notice.report

@@ -23,8 +23,8 @@ def done(drain: Drain, now: float, note: str) -> DrainStep:
 
 
 def released(drain: Drain, now: float, outcome: DrainOutcome, note: str) -> DrainStep:
-    """The drain is over. One that expired stays expired, however its lifecycle action ends: it has one outcome."""
-    outcome = drain.outcome or outcome
+    """The drain is over, with one outcome: expired if it was that, else interrupted if its consumer was killed."""
+    outcome = drain.outcome or (DrainOutcome.INTERRUPTED if drain.stop.killed else outcome)
     return DrainStep(changed(without_retry(drain), now, note, state=DrainState.RELEASED, outcome=outcome))
 
 

@@ -10,7 +10,7 @@ from sluice.config.fleet import DrainPolicy, DrainVia
 from sluice.draining.deadlines import may_have_timed_out
 from sluice.draining.events import CommandReported, StopNotAccepted, StopSent
 from sluice.draining.steps import changed, done
-from sluice.model.draining import Drain, DrainState, DrainStep, StopConsumer
+from sluice.model.draining import Drain, DrainState, DrainStep, StopCommand, StopConsumer
 from sluice.model.frozen import replace
 from sluice.wording import duration
 
@@ -72,21 +72,22 @@ def command_killed(drain: Drain, event: CommandReported, policy: DrainPolicy, no
     return replace(step, drain=replace(step.drain, stop=replace(step.drain.stop, killed=True)))
 
 
+def with_advice(note: str, stop: StopCommand) -> str:
+    """A note, and after it what there is to mend in how the consumer's units stop."""
+    return f"{note}. {stop.advice.removesuffix('.')}" if stop.advice else note
+
+
 def killed_note(policy: DrainPolicy) -> str:
     """Such as "unit consumer.service was killed before it had finished ..."."""
-    return f"{_what(policy)} was killed before it had finished: it did not stop within its own stop timeout"
-
-
-def _what(policy: DrainPolicy) -> str:
-    """What is stopped, by name."""
-    return f"container {policy.container}" if policy.container else f"unit {' or '.join(policy.units)}"
+    return f"{policy.what_is_stopped} was killed before it had finished: it did not stop within its own stop timeout"
 
 
 def _stopped(drain: Drain, event: CommandReported, policy: DrainPolicy, now: float, note: str) -> DrainStep:
     if event.command_id != drain.stop.command_id:
         return DrainStep(drain)
     if not may_have_timed_out(drain, policy, now):
-        return done(drain, now, note)
+        stop = replace(drain.stop, advice=event.advice)
+        return done(replace(drain, stop=stop), now, with_advice(note, stop))
     # Reported a second time, this command's success changes nothing any more.
     over = replace(drain, stop=replace(drain.stop, command_id=None))
     note = "the lifecycle hook may have timed out since the consumer stopped"
@@ -97,14 +98,18 @@ def _stopped(drain: Drain, event: CommandReported, policy: DrainPolicy, now: flo
 
 def command_failed(drain: Drain, event: CommandReported, policy: DrainPolicy, now: float) -> DrainStep:
     """The stop ran, and the unit or container did not stop."""
-    return _in_vain(drain, event, now, f"{_what(policy)} failed to stop")
+    return _in_vain(drain, event, now, f"{policy.what_is_stopped} failed to stop")
 
 
 def command_missing(drain: Drain, event: CommandReported, policy: DrainPolicy, now: float) -> DrainStep:
     """There is nothing of that name on the instance: its consumer may run under another name, and is not done."""
     setting = "drain.container" if policy.container else "DrainUnit"
-    note = f"the instance has no {_what(policy)}, so nothing was stopped (set {setting} to what runs the consumer)"
-    return _in_vain(drain, event, now, note)
+    what = policy.what_is_stopped
+    note = f"the instance has no {what}, so nothing was stopped (set {setting} to what runs the consumer)"
+    step = _in_vain(drain, event, now, note)
+    if step.drain is None or step.drain.stop.retry_at is not None or step.drain == drain:
+        return step
+    return replace(step, drain=replace(step.drain, stop=replace(step.drain.stop, missing=True)))
 
 
 def _in_vain(drain: Drain, event: CommandReported, now: float, why: str) -> DrainStep:

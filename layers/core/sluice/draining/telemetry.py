@@ -13,6 +13,17 @@ from sluice.model.frozen import dataclass
 from sluice.ports.errors import NeedsFixError, PortError
 from sluice.telemetry import Log, Record, Unit
 
+# The metric that counts a drain when it is released, by its outcome. One that expired was counted then.
+OUTCOMES = {
+    DrainOutcome.COMPLETED: "DrainsCompleted",
+    DrainOutcome.INTERRUPTED: "DrainsInterrupted",
+    DrainOutcome.NOTHING: "DrainsNothing",
+    DrainOutcome.LATE: "DrainsLate",
+    DrainOutcome.GONE: "DrainsGone",
+    DrainOutcome.CLOSED: "DrainsClosed",
+    DrainOutcome.TERMINATED: "DrainsTerminated",
+}
+
 
 @dataclass(slots=True)
 class DrainTelemetry:
@@ -39,8 +50,8 @@ class DrainTelemetry:
             self.records.append(Record(after.fleet, "DrainsRetained", Unit.COUNT, 1))
         if entered and after.state is DrainState.RELEASED:
             self.records.append(Record(after.fleet, "DrainsReleased", Unit.COUNT, 1))
-            if after.outcome is not None and after.outcome is not DrainOutcome.EXPIRED:  # counted when it expired
-                self.records.append(Record(after.fleet, f"Drains{after.outcome.title()}", Unit.COUNT, 1))
+            if after.outcome is not None and (name := OUTCOMES.get(after.outcome)):
+                self.records.append(Record(after.fleet, name, Unit.COUNT, 1))
             duration_s = max(0.0, after.updated_at - after.started_at)
             self.records.append(Record(after.fleet, "DrainDuration", Unit.SECONDS, duration_s))
 

@@ -30,6 +30,7 @@ class Message:
     source: str | None = None  # ARN of the queue it was dead-lettered from, where SQS says it
     message_group: str | None = None  # FIFO
     deduplication: str | None = None  # FIFO
+    trace: str | None = None  # AWSTraceHeader: the X-Ray trace that it belongs to
 
     @classmethod
     def received(
@@ -53,6 +54,7 @@ class Message:
             source=system.get("DeadLetterQueueSourceArn"),
             message_group=system.get("MessageGroupId"),
             deduplication=system.get("MessageDeduplicationId"),
+            trace=system.get("AWSTraceHeader"),
         )
 
     def attribute(self, name: str) -> str | None:
@@ -98,6 +100,42 @@ class Verdict:
     attempt: int  # redrives so far, this one included when it is a retry
     delay_s: float = 0.0
     said: str = ""  # the cause as it was said, cut; empty where none is known
+
+
+@dataclass(frozen=True, slots=True)
+class HandledLetter:
+    """What Sluice did with a dead letter, kept for what comes with the same body. Times are epoch seconds.
+
+    Attributes:
+        letter_id: the dead letter's message id.
+        attempts: its redrives so far, this one included.
+        at: when it was handled.
+        due_at: when its copy could be received; None: it was quarantined.
+        stamped: its copy carries the count, so that a return without one is a copy that its consumer made.
+        moved: SQS itself had moved the dead letter; otherwise somebody sent it to the dead-letter queue.
+        sent_at: when the dead letter was sent (SentTimestamp), where that is known.
+        first_sent_at: the same across redrives, or as its consumer stamped it.
+        answers: the dead letter that it was the copy of, if it was one.
+    """
+
+    letter_id: str
+    attempts: int
+    at: float
+    due_at: float | None
+    stamped: bool
+    moved: bool
+    sent_at: float | None
+    first_sent_at: float | None
+    answers: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the ledger is to remember of a dead letter, under the key of its body, and which record that replaces."""
+
+    key: str
+    letter: HandledLetter | None
+    answered_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

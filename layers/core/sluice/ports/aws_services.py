@@ -333,12 +333,20 @@ class Instances(Protocol):
         """The status of a command by instance id, without the instances that are not listed yet."""
         ...
 
+    def stop_output(self, command_id: str, instance_id: str) -> str:
+        """The first 2,500 characters of what a stop has printed on an instance; empty if that is not known."""
+        ...
+
     def online(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those whose agents have reported to Systems Manager in the last five minutes."""
         ...
 
     def ended(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those that EC2 has stopped or terminated: nothing runs on them any more."""
+        ...
+
+    def unregistered(self, instance_ids: Sequence[str]) -> Mapping[str, float]:
+        """Those that run and of which Systems Manager has never heard; when EC2 launched each, in epoch seconds."""
         ...
 
     def is_spot(self, instance_id: str) -> bool:

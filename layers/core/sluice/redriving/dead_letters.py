@@ -21,7 +21,7 @@ from enum import StrEnum
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import Message, QuarantineEntry, Verdict, VerdictKind
+from sluice.model.redriving import HandledLetter, Message, QuarantineEntry, Remembered, Verdict, VerdictKind
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
@@ -29,16 +29,17 @@ from sluice.ports.stack import Ports
 from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.failure_groups import CAUSE, OVERFLOW, Cause, failure_group, group_cause, queue_name
 from sluice.redriving.jobs.lifecycle import report_return
+from sluice.redriving.letter_history import LetterPast, past_of, remembered, return_window_s
 from sluice.redriving.message_copy import (
     Origin,
-    attempts_key,
+    body_key,
     copy_of,
     first_sent_at,
     known_source,
     origin_of,
     send_rounds,
 )
-from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome, SendResult, attempts_so_far, resolve_doubts
+from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome, SendResult, resolve_doubts
 from sluice.redriving.verdict import DeadLetterHistory, judge, left_s, margin_s, sample_of, selectable_attributes
 
 # How long what waits for a paused queue is hidden: once it goes on, that is the latest that its dead letters do.
@@ -100,6 +101,9 @@ class DeadLetterProcessor:
     _reported_causes: Mapping[str, str] = field(
         default_factory=dict
     )  # causes that consumers reported by event, by message id
+    _handled: dict[str, tuple[HandledLetter, ...]] = field(default_factory=dict)  # by the key of their body
+    _beside: dict[str, tuple[HandledLetter, ...]] = field(default_factory=dict)  # the same of this batch
+    _pasts: dict[str, LetterPast] = field(default_factory=dict)  # by message id
     _recent: dict[str, int] = field(default_factory=dict)  # dead letters lately, by failure group
     _admitted: dict[str, str] = field(default_factory=dict)  # failure group -> the one that it is counted in
 
@@ -107,6 +111,7 @@ class DeadLetterProcessor:
         """Process a batch; what became of each message, in the batch's order. Never raises a PortError."""
         try:
             self._read_causes(messages)
+            self._read_handled(messages)
         except PortError as error:
             reason = f"could not be judged: {error}"
             return tuple(DeadLetterResult(message.id, LetterOutcome.KEPT, reason) for message in messages)
@@ -136,10 +141,11 @@ class DeadLetterProcessor:
         for message in messages:
             try:
                 self._read_causes([message])
+                self._read_handled([message])
                 self._note_copy(message)
                 own = failure_group(message, self._reported_causes.get(message.id, ""))
                 into = self._held_in(message) or own
-                attempts = attempts_so_far(self.ports, self.fleet.name, message, self.to)
+                attempts = self._past_of(message).attempts
                 verdict = Verdict(VerdictKind.QUARANTINE, into.id, into.words, why, attempts, said=own.as_said)
             except PortError as error:
                 results.append(DeadLetterResult(message.id, LetterOutcome.KEPT, f"could not be quarantined: {error}"))
@@ -151,21 +157,63 @@ class DeadLetterProcessor:
         unstamped = [message.id for message in messages if message.attribute(CAUSE) is None]
         self._reported_causes = self.ports.ledger.causes.causes(self.fleet.name, unstamped) if unstamped else {}
 
+    def _read_handled(self, messages: Sequence[Message]) -> None:
+        keys = list(dict.fromkeys(body_key(message, self.to) for message in messages))
+        self._beside = {}
+        self._handled = dict(self.ports.ledger.attempts.handled(self.fleet.name, keys, self.now()))
+
+    def _past_of(self, message: Message) -> LetterPast:
+        """What is known of a dead letter from before; the retry that it answers answers for no other of the batch."""
+        key = body_key(message, self.to)
+        past = past_of(
+            message,
+            self.to,
+            self._handled[key],
+            self._beside.get(key, ()),
+            window_s=return_window_s(self.fleet, self.to.visibility_s),
+            limit=self.fleet.redrive.max_retries,
+        )
+        self._handled[key] = tuple(one for one in self._handled[key] if one is not past.answers)
+        self._pasts[message.id] = past
+        return past
+
     def _judge(self, message: Message) -> Verdict:
         """The verdict on a message, by what the ledger remembers; the job that sent it is noted as failed again."""
         self._note_copy(message)
         own = failure_group(message, self._reported_causes.get(message.id, ""))
         history = DeadLetterHistory(
-            attempts_so_far(self.ports, self.fleet.name, message, self.to),
-            self._held_in(message),
-            self._recent_count(own),
-            self.others,
+            self._past_of(message), self._held_in(message), self._recent_count(own), self.others
         )
-        return judge(message, self.fleet.redrive, self.to, own, history=history, uniform=self.uniform())
+        verdict = judge(message, self.fleet.redrive, self.to, own, history=history, uniform=self.uniform())
+        if letter := self._remembered(message, verdict).letter:  # for what of the batch has the same body
+            key = body_key(message, self.to)
+            self._beside[key] = (*self._beside.get(key, ()), letter)
+        return verdict
+
+    def _remembered(self, message: Message, verdict: Verdict, *, stamped: bool = True) -> Remembered:
+        """What the ledger is to remember of a dead letter.
+
+        Of one that is quarantined that is needed only for what is the same message: SQS moved it, and its consumer
+        copied it.
+        """
+        now, past = self.now(), self._pasts[message.id]
+        retried = verdict.kind is VerdictKind.RETRY
+        whole = remembered(
+            message,
+            self.to,
+            verdict.attempt,
+            now,
+            due_at=now + verdict.delay_s if retried else None,
+            stamped=stamped,
+            answers=past.answers,
+        )
+        # Where it may have been sent before, what becomes of that copy is still to be known by that.
+        copied = (message.source is None or past.answers is not None) and not past.is_retried
+        return whole if retried or (copied and past.twin is None) else replace(whole, letter=None)
 
     def _note_copy(self, message: Message) -> None:
         """A copy that comes back was sent, which ends a doubt about that, and it is noted on the job that sent it."""
-        if origin := origin_of(message):
+        if origin := origin_of(message, self.to):
             resolve_doubts(self.ports, self.fleet.name, [origin.message_id], self.now())
             self._report_return(origin, message)
 
@@ -234,7 +282,7 @@ class DeadLetterProcessor:
     def _outgoing(self, message: Message, verdict: Verdict) -> OutgoingMessage:
         copy = copy_of(message, verdict.attempt, self.to)
         assert copy is not None, "judge quarantines what its queue would not take"
-        remember = None if copy.carries_attempts else (attempts_key(message), verdict.attempt)
+        remember = self._remembered(message, verdict, stamped=copy.carries_attempts)
         return OutgoingMessage(copy.message, verdict.delay_s, remember)
 
     def _result_of(self, message: Message, verdict: Verdict, send_result: SendResult) -> DeadLetterResult:
@@ -279,9 +327,9 @@ class DeadLetterProcessor:
                 said=verdict.said,
                 payload=pointer.uri if pointer else "",
                 at=self._indexed_at,
-                first_sent_at=first_sent_at(message),
+                first_sent_at=first_sent_at(message, self.to),
                 attempt=verdict.attempt,
-                source=known_source(message, self.to, shared=bool(self.others)),
+                source=known_source(message, self.to) or (self.to.arn if self._pasts[message.id].is_copy else ""),
                 size_bytes=message.size_bytes,
                 sample=sample_of(message),
                 message_group=message.message_group if self.to.fifo else None,
@@ -296,6 +344,10 @@ class DeadLetterProcessor:
                 )
         except PortError as error:
             return DeadLetterResult(message.id, LetterOutcome.KEPT, f"could not be quarantined: {error}", verdict)
+        remember = self._remembered(message, verdict)
+        if remember.letter or remember.answered_id:
+            with suppress(PortError):  # what comes with the same body is then counted on from it once more
+                ledger.attempts.remember(self.fleet.name, [remember])
         unnoted = self._note(message, verdict)
         parts = (verdict.sentence, POINTER_ONLY if pointer else "", unnoted)
         reason = " ".join(part for part in parts if part)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import Attribute, Message, attribute_bytes
-from sluice.redriving.failure_groups import CAUSE, OWN_PREFIX, SOURCE, source_of
+from sluice.redriving.failure_groups import CAUSE, SOURCE, source_of
 
 ATTEMPTS = "sluice.attempts"  # Number: redrives so far
 FIRST_SENT_AT = "sluice.first_sent_at"  # Number: epoch seconds of the first sending
@@ -15,10 +15,14 @@ COPY_OF = "sluice.copy_of"  # String: `<message id>`, and from a redrive `/<job 
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 MAX_ATTRIBUTES = 10
-ATTEMPTS_BYTES = len(ATTEMPTS) + len("Number") + 6  # as SQS counts them, with as many digits as `_COUNT` reads
+SEAL_DIGITS = 16  # hex digits of a stamp's seal
+KEY_DIGITS = 32  # hex digits of a body's key in the ledger
+# As SQS counts them, with as many digits as `_COUNT` reads.
+ATTEMPTS_BYTES = len(ATTEMPTS) + len("Number.") + SEAL_DIGITS + 6
 CONSUMER_STAMPS = 2  # cause and source: a consumer stamps both or none, and is left room for them where there is any
 _COPY_OF = re.compile(r"([A-Za-z0-9-]{1,100})(?:/([A-Za-z0-9-]{1,64})/([a-z0-9-]{1,64}))?")
-_COUNT = re.compile(r"\d{1,6}")
+_COUNT = re.compile(r"[0-9]{1,6}")
+_SEAL = re.compile(f"[0-9a-f]{{{SEAL_DIGITS}}}")
 
 
 class Destination(Protocol):
@@ -44,14 +48,40 @@ class Destination(Protocol):
 # --------------------------------------------------------------------------- what a message carries
 
 
-def attempts_of(message: Message) -> int | None:
-    """The redrives a message carries; None where it carries none that can be read."""
-    text = message.attribute(ATTEMPTS) or ""
-    return int(text) if _COUNT.fullmatch(text) else None
+@dataclass(frozen=True, slots=True)
+class CarriedCount:
+    """The redrives that a message carries.
+
+    Attributes:
+        count: how many; None: it carries no count of its own.
+        readable: False: it carries one that cannot be read.
+        sealed: Sluice itself wrote it, for this body and this queue.
+    """
+
+    count: int | None = None
+    readable: bool = True
+    sealed: bool = False
 
 
-def first_sent_at(message: Message) -> float | None:
-    """When a message was first sent, across redrives; None where it is not known."""
+def carried_count(message: Message, to: Destination) -> CarriedCount:
+    """The redrives that a message carries, as far as they are its own."""
+    stamp = _stamp(message, ATTEMPTS)
+    if stamp is None or _is_of_another(stamp, message, to):
+        return CarriedCount()
+    text = stamp.text or ""
+    return CarriedCount(int(text), sealed=_is_sealed(stamp)) if _COUNT.fullmatch(text) else CarriedCount(readable=False)
+
+
+def first_sent_at(message: Message, to: Destination | None) -> float | None:
+    """When a message was first sent, across redrives; None where it is not known.
+
+    Args:
+        message: the message.
+        to: the queue it came from, where that is known: what its stamps are checked for.
+    """
+    count = _stamp(message, ATTEMPTS)
+    if to is not None and count is not None and _is_of_another(count, message, to):
+        return message.first_sent_at
     try:
         stamped = float(message.attribute(FIRST_SENT_AT) or "")
     except ValueError:
@@ -68,31 +98,60 @@ class Origin:
     failure_group: str | None = None
 
 
-def origin_of(message: Message) -> Origin | None:
-    """Where a copy comes from, as it carries it; None for any other message."""
-    stamp = _COPY_OF.fullmatch(message.attribute(COPY_OF) or "")
-    return Origin(stamp[1], stamp[2], stamp[3]) if stamp else None
+def origin_of(message: Message, to: Destination) -> Origin | None:
+    """Where a copy comes from that Sluice sent to this queue, as it carries it; None for any other message.
+
+    A stamp without a seal counts: libraries that read and write attributes anew may drop the label of their type.
+    """
+    stamp, count = _stamp(message, COPY_OF), _stamp(message, ATTEMPTS)
+    if stamp is None or any(one is not None and _is_of_another(one, message, to) for one in (stamp, count)):
+        return None
+    found = _COPY_OF.fullmatch(stamp.text or "")
+    return Origin(found[1], found[2], found[3]) if found else None
 
 
-def known_source(message: Message, to: Destination, *, shared: bool) -> str:
+def known_source(message: Message, to: Destination) -> str:
     """ARN, URL or name of the queue that a dead letter came from; empty where nothing says it.
 
     Args:
         message: the dead letter.
-        to: the queue that it would go back to, which a copy that Sluice has sent there names by itself.
-        shared: whether the dead-letter queue serves other queues as well, which Sluice may have sent it to.
+        to: the queue that it would go back to, which the stamps of a copy that Sluice has sent there name.
     """
-    return source_of(message) or ("" if shared or origin_of(message) is None else to.arn)
+    return source_of(message) or (to.arn if carried_count(message, to).sealed else "")
 
 
-def attempts_key(message: Message) -> str:
-    """What the ledger remembers a message's redrives under, where it has no room to carry them."""
-    said = hashlib.sha256()
-    own = [(name, value) for name, value in message.attributes if not name.startswith(OWN_PREFIX)]
-    for part in (message.body, message.message_group or "", *(f"{name}{value!r}" for name, value in own)):
-        encoded = _encoded(part)
-        said.update(len(encoded).to_bytes(8) + encoded)
-    return said.hexdigest()
+def _stamp(message: Message, name: str) -> Attribute | None:
+    return next((value for key, value in message.attributes if key == name), None)
+
+
+def _is_sealed(stamp: Attribute) -> bool:
+    return _SEAL.fullmatch(stamp.type.partition(".")[2]) is not None
+
+
+def _is_of_another(stamp: Attribute, message: Message, to: Destination) -> bool:
+    """Whether a stamp was written for another body, or for another queue: a message that inherited it."""
+    if not _is_sealed(stamp):
+        return False
+    return stamp.type.partition(".")[2] != _seal(stamp.text or "", to, _digest(message.body))
+
+
+def _seal(said: str, to: Destination, body_digest: bytes) -> str:
+    """What binds a stamp to a message: the label of its attribute's type, which SQS keeps and leaves to the sender.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
+    """
+    return hashlib.sha256(f"{to.arn} {said} ".encode("utf-8", "surrogatepass") + body_digest).hexdigest()[:SEAL_DIGITS]
+
+
+def _digest(body: str) -> bytes:
+    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).digest()
+
+
+def body_key(message: Message, to: Destination) -> str:
+    """What the ledger remembers a message under: its body, its queue, and on FIFO queues its message group."""
+    message_group = message.message_group if to.fifo else None
+    said = f"{to.arn} {message_group or ''} ".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(said + _digest(message.body)).hexdigest()[:KEY_DIGITS]
 
 
 # --------------------------------------------------------------------------- the copy that is sent
@@ -115,15 +174,17 @@ def copy_of(message: Message, attempt: int, to: Destination, job: tuple[str, str
         to: the queue it is sent to.
         job: the redrive job's id and the failure group that the message is in.
     """
-    first_at = first_sent_at(message)
+    first_at = first_sent_at(message, to)
     gone = {CAUSE, SOURCE, COPY_OF, ATTEMPTS} | (set() if first_at is None else {FIRST_SENT_AT})
     kept = tuple((name, value) for name, value in message.attributes if name not in gone)
     size_bytes = message.size_bytes - sum(attribute_bytes(one) for one in message.attributes if one[0] in gone)
     if len(kept) > MAX_ATTRIBUTES or size_bytes > to.max_bytes:
         return None
+    digest = _digest(message.body)
+    redrives, origin = str(attempt), "/".join((message.id, *(job or ())))
     stamps = {
-        ATTEMPTS: Attribute("Number", str(attempt)),
-        COPY_OF: Attribute("String", "/".join((message.id, *(job or ())))),
+        ATTEMPTS: Attribute(f"Number.{_seal(redrives, to, digest)}", redrives),
+        COPY_OF: Attribute(f"String.{_seal(origin, to, digest)}", origin),
         FIRST_SENT_AT: Attribute("Number", f"{first_at or 0:.3f}"),
     }
     # A job must see what comes back of it; a retry is better known by its age.
@@ -170,7 +231,3 @@ def send_rounds(messages: Sequence[Message], to: Destination) -> tuple[tuple[int
 
 def _name(named: tuple[str, Attribute]) -> str:
     return named[0]
-
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")

@@ -33,7 +33,8 @@ from sluice.redriving.dead_letters import admit_to_group
 from sluice.redriving.failure_groups import Cause, failure_group, source_of
 from sluice.redriving.jobs.lifecycle import paused_note
 from sluice.redriving.jobs.rules import sent
-from sluice.redriving.message_copy import attempts_key, attempts_of, copy_of, first_sent_at
+from sluice.redriving.letter_history import remembered
+from sluice.redriving.message_copy import carried_count, copy_of, first_sent_at
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome
 from sluice.redriving.source_queues import QueueRoute, route_asked_for, route_of_letter, watch_s
 from sluice.redriving.verdict import sample_of, selectable_attributes
@@ -90,7 +91,8 @@ class Editor:
             raise PayloadError(
                 f"edit.body: with it the message is more than its queue takes ({route.to.max_bytes} bytes)"
             )
-        remember = None if copy.carries_attempts else (attempts_key(copy.message), attempt)
+        now = self.now()
+        remember = remembered(copy.message, route.to, attempt, now, due_at=now, stamped=copy.carries_attempts)
         sender = Sender(self.ports, self.fleet.name, route.to, self.until, self.now)
         (send_result,) = sender.send([OutgoingMessage(copy.message, remember=remember)])
         if send_result.outcome is SendOutcome.EARLIER:
@@ -161,8 +163,8 @@ class Editor:
             said=own.as_said,
             payload=pointer.uri if pointer else "",
             at=at,
-            first_sent_at=first_sent_at(message),
-            attempt=attempts_of(message) or 0,
+            first_sent_at=first_sent_at(message, route.to if route else None),
+            attempt=(carried_count(message, route.to).count if route else None) or 0,
             source=source_of(message) or (route.to.arn if route else ""),
             size_bytes=message.size_bytes,
             sample=sample_of(message),

@@ -33,11 +33,12 @@ from enum import StrEnum
 from typing import Protocol
 
 from sluice.model.frozen import dataclass
-from sluice.model.redriving import BatchClaimRecord, Claim, Message
+from sluice.model.redriving import BatchClaimRecord, Claim, Message, Remembered
 from sluice.ports.errors import LostAnswerError, PortError
 from sluice.ports.ledger import SenderLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.message_copy import Destination, attempts_key, attempts_of, has_room, send_rounds
+from sluice.redriving.letter_history import LetterPast, past_of
+from sluice.redriving.message_copy import Destination, body_key, carried_count, has_room, send_rounds
 
 
 class SendOutcome(StrEnum):
@@ -58,7 +59,7 @@ class OutgoingMessage:
 
     message: Message  # the copy, with the id of the message it is a copy of
     delay_s: float = 0.0
-    remember: tuple[str, int] | None = None  # (memory key, redrives) where the copy cannot carry them
+    remember: Remembered | None = None  # what the ledger is to remember of it, before it is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +262,9 @@ class Sender:
         """Send, and read the answer entry by entry."""
         ids = [outgoing.message.id for outgoing in to_send]
         try:
-            for outgoing in to_send:
-                if outgoing.remember:
-                    # Before it is sent: a crash after this makes the count one too high, which errs towards quarantine.
-                    self.ports.ledger.attempts.keep_attempts(self.fleet, *outgoing.remember, self.now())
+            if remembered := [outgoing.remember for outgoing in to_send if outgoing.remember]:
+                # Before it is sent: a crash after this makes the count one too high, which errs towards quarantine.
+                self.ports.ledger.attempts.remember(self.fleet, remembered)
             answer = self.ports.queue.send(
                 self.to.url, [outgoing.message for outgoing in to_send], [outgoing.delay_s for outgoing in to_send]
             )
@@ -279,16 +279,28 @@ class Sender:
         return by_id | {ids[i]: SendResult(SendOutcome.SENT) for i in answer.done}
 
 
-def attempts_so_far(ports: Ports[SenderLedger], fleet: str, message: Message, to: Destination) -> int:
-    """How often a message was sent back: as it carries it, else as the ledger remembers it where it has no room.
+def past_of_redriven(
+    ports: Ports[SenderLedger], fleet: str, message: Message, to: Destination, *, limit: int, now: float
+) -> LetterPast:
+    """What is known of a message that an operator sends: by what it carries, or where it has no room by the ledger.
+
+    Args:
+        ports: the ledger's.
+        fleet: the fleet's name.
+        message: the message.
+        to: the queue that it goes back to.
+        limit: what counts where the number that it carries cannot be read.
+        now: epoch seconds.
 
     Raises:
         PortError: the ledger does not answer.
     """
-    carried = attempts_of(message)
-    if carried is not None:
-        return carried
-    return 0 if has_room(message, to) else ports.ledger.attempts.attempts(fleet, attempts_key(message))
+    carried = carried_count(message, to)
+    if carried.count is not None or has_room(message, to):
+        return LetterPast(carried.count or (0 if carried.readable else limit), carried.readable)
+    key = body_key(message, to)
+    handled = ports.ledger.attempts.handled(fleet, [key], now)[key]
+    return past_of(message, to, handled, window_s=0.0, limit=limit)
 
 
 def resolve_doubts(ports: Ports[SenderLedger], fleet: str, message_ids: Sequence[str], now: float) -> None:

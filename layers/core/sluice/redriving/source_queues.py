@@ -57,7 +57,7 @@ def route_for(source: str | None, routes: Sequence[QueueRoute]) -> QueueRoute | 
 
 def route_of_letter(message: Message, routes: Sequence[QueueRoute]) -> QueueRoute | None:
     """The route by which a dead letter came, as far as it says it; None if it does not, or it is none of these."""
-    sources = (known_source(message, route.to, shared=bool(route.others)) for route in routes)
+    sources = (known_source(message, route.to) for route in routes)
     return route_for(next(filter(None, sources), None), routes)
 
 

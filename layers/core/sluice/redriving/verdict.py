@@ -15,7 +15,7 @@ Theory of operation
    messages are retried again. `transient` causes (a database that is down) burst too, and are retried all the same. A
    group by shape alone does not trip: its messages have a form in common, and no cause that is known.
 6. It was sent back `max_retries` times: quarantine.
-7. Otherwise retry, after a delay with full jitter: `uniform(0, min(max_delay_s, base_delay_s * 2^redrives))` seconds,
+7. Otherwise retry, after a delay with jitter: `uniform(0.5, 1) * min(max_delay_s, base_delay_s * 2^redrives)` seconds,
    `redrives` being those before this one. FIFO queues know no delay per message: there it goes at once.
    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 
@@ -24,9 +24,10 @@ missing item may be added), and three retries of one message cost less than an o
 says what is permanent and what passes by itself, by patterns. They see the cause as it was said, each exception of its
 chain, and the group's title.
 
-*Loops are remembered.* The number of redrives travels with the message as attribute `sluice.attempts`. Where SQS's
-ten attributes, or the size limit, leave no room for it, the ledger remembers it by what the message says
-(`attempts_key`): two messages that say the same then share one count, which errs towards quarantine.
+*Loops are remembered.* The number of redrives travels with the message as attribute `sluice.attempts`, sealed for its
+body and its queue, so that it does not count for a message that inherited it. The ledger remembers each retry as well,
+for what a consumer makes of it (`letter_history`), and the larger of both counts. A count that cannot be read is at its
+limit.
 
 *A copy* (`copy_of`) is the message whole, without the stamps of the failure it is sent back from (`sluice.cause`,
 `sluice.source`): its next failure speaks for itself. Where there is room it carries `sluice.copy_of`, the message it
@@ -52,11 +53,14 @@ from sluice.config.cause_patterns import names
 from sluice.config.fleet import Otherwise, RedrivePolicy
 from sluice.model.frozen import dataclass
 from sluice.model.queue_names import same_queue
-from sluice.model.redriving import Message, Verdict, VerdictKind
+from sluice.model.redriving import HandledLetter, Message, Verdict, VerdictKind
 from sluice.redriving.failure_groups import OWN_PREFIX, Cause, describe_source, queue_name
 from sluice.redriving.foreign_letters import foreign_letter
+from sluice.redriving.letter_history import LetterPast
 from sluice.redriving.message_copy import MAX_ATTRIBUTES, Destination, copy_of, known_source
 
+# The failure group of what is in the dead-letter queue twice, so that a redrive of the other does not send it as well.
+TWICE = Cause("twice", "In the dead-letter queue twice: a copy that its consumer sent, and the message itself")
 SAMPLE_LENGTH = 500  # characters
 SELECTABLE_LENGTH = 100  # characters: an attribute that is selected by is a name or an id, not a text
 
@@ -68,7 +72,7 @@ SELECTABLE_LENGTH = 100  # characters: an attribute that is selected by is a nam
 class DeadLetterHistory:
     """What is known of a dead letter, and of its failure group."""
 
-    attempts: int = 0  # how often it was sent back before, by what it carries or what the ledger remembers
+    past: LetterPast = LetterPast()  # how often it was sent back before, and what else the ledger knows
     held_in: Cause | None = None  # the failure group in which earlier messages of its FIFO message group are
     recent_count: int = 0  # dead letters of its failure group within the policy's window, itself included
     others: tuple[str, ...] = ()  # names of the other queues that share its dead-letter queue
@@ -87,10 +91,10 @@ def judge(
         history: what is known of it and of its group.
         uniform: a random number, 0 <= uniform < 1, for the delay.
     """
-    attempts = history.attempts
+    attempts = history.past.attempts
     problem = _misplaced(message, to, history) or _unwanted(policy, own, history)
     if problem:
-        into = history.held_in or own
+        into = history.held_in or (own if history.past.twin is None else TWICE)
         return Verdict(VerdictKind.QUARANTINE, into.id, into.words, f"Quarantined{problem}", attempts, said=own.as_said)
     delay_s = 0.0 if to.fifo else backoff_s(policy, attempts, uniform)
     sentence = f"Retry {attempts + 1} of {policy.max_retries}" + (f" in {delay_s:.0f} s." if delay_s else " at once.")
@@ -99,7 +103,9 @@ def judge(
 
 def _misplaced(message: Message, to: Destination, history: DeadLetterHistory) -> str:
     """Why a message cannot go to a queue at all, or nothing."""
-    source = known_source(message, to, shared=bool(history.others))
+    if history.past.twin is not None:
+        return _twice(history.past.twin)
+    source = known_source(message, to) or (to.arn if history.past.is_copy else "")
     if not source:
         return _unsaid(message, (queue_name(to.url), *history.others))
     if not same_queue(source, to.arn):
@@ -108,12 +114,21 @@ def _misplaced(message: Message, to: Destination, history: DeadLetterHistory) ->
         return f": it came from {came}, which is {these or f"not the fleet's queue {to.arn}"}."
     if history.held_in is not None:
         return ": an earlier message of its message group is, and order is kept."
-    if copy_of(message, history.attempts + 1, to) is None:
+    if copy_of(message, history.past.attempts + 1, to) is None:
         return (
             f" whole: with {message.size_bytes} bytes and {len(message.attributes)} attributes"
             f" it is more than its queue takes ({to.max_bytes} bytes, {MAX_ATTRIBUTES} attributes)."
         )
     return ""
+
+
+def _twice(twin: HandledLetter) -> str:
+    """Why a message stays that is in the dead-letter queue twice."""
+    done = "is in quarantine" if twin.due_at is None else "was sent back"
+    return (
+        f": it is here twice. Its consumer sent a copy and did not delete the message itself, and the other of both,"
+        f" {twin.letter_id}, {done}."
+    )
 
 
 def _unsaid(message: Message, names: Sequence[str]) -> str:
@@ -141,14 +156,22 @@ def _unwanted(policy: RedrivePolicy, own: Cause, history: DeadLetterHistory) -> 
         if own.is_known and 0 < policy.burst_count <= history.recent_count:
             burst = f"{history.recent_count} dead letters within {policy.burst_window_s:.0f} s"
             return f": its failure group has tripped, with {burst}."
-    if history.attempts >= policy.max_retries:
-        return f": it failed again after {history.attempts} of {policy.max_retries} retries."
+    if not history.past.readable:
+        return (
+            ": the count of retries that it carries (sluice.attempts) cannot be read, and is taken to be at its limit."
+        )
+    if history.past.attempts >= policy.max_retries:
+        return f": it failed again after {history.past.attempts} of {policy.max_retries} retries."
     return ""
 
 
 def backoff_s(policy: RedrivePolicy, attempts: int, uniform: float) -> float:
-    """Full jitter: between nothing and the exponential delay, in seconds; 0 <= uniform < 1."""
-    return uniform * min(policy.max_delay_s, policy.base_delay_s * 2.0 ** min(attempts, 64))
+    """Between half of the exponential delay and all of it, in seconds; 0 <= uniform < 1.
+
+    With half of it surely waited for, the default's three retries take a quarter of an hour at least, which outlasts
+    an ordinary outage. The other half parts messages that failed together.
+    """
+    return (0.5 + 0.5 * uniform) * min(policy.max_delay_s, policy.base_delay_s * 2.0 ** min(attempts, 64))
 
 
 MARGIN_SHARE = 0.25  # of the retention: a day of four, SQS's default

@@ -68,7 +68,7 @@ def test_message_is_stamped_so_that_the_redriver_knows_cause_source_and_age() ->
     message = Message("m", "{}", attributes=tuple(sorted(attributes.items())))
     assert (message.attribute(CAUSE), message.attribute(SOURCE)) == ("ValueError: no item 7", ARN)
     assert failure_group(message).words == "ValueError: no item <n>"
-    assert first_sent_at(message) == 1_795_510_800.5
+    assert first_sent_at(message, None) == 1_795_510_800.5
     assert stamped["shop"] == {"DataType": "String", "StringValue": "Berlin"}
     again = sluice_failures.stamped(stamped, "timeout", ARN, 1_795_599_999.0)
     assert again["sluice.first_sent_at"]["StringValue"] == "1795510800.500"

@@ -1,27 +1,44 @@
 """The Attempts port on DynamoDB."""
 
-from sluice.aws.ledger.keys import key, ttl
-from sluice.aws.ledger.records import ATTEMPTS, attributes
-from sluice.aws.table import Table, Value, number, typed_all
-from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+from sluice.aws.ledger.keys import PAST_ALL, key, partition, ttl
+from sluice.aws.ledger.records import HANDLED_LETTER, readable
+from sluice.aws.table import Item, Table, Value, number, typed_all
+from sluice.model.redriving import HandledLetter, Remembered
+from sluice.ports.ledger.attempts import HANDLED_MAX, kept_s
 
 
 class DynamoAttempts:
-    """The Attempts port."""
+    """The Attempts port: a record for each handled dead letter, so that writers of one body do not meet."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def attempts(self, fleet: str, message_key: str) -> int:
-        """Redrives of a message so far."""
-        item = self._table.get(key(fleet, f"attempts#{message_key}"))
-        return int(number(attributes(ATTEMPTS, item), "attempts"))
+    def handled(self, fleet: str, keys: Sequence[str], now: float) -> Mapping[str, tuple[HandledLetter, ...]]:
+        """What is remembered of each body."""
+        return {body_key: self._handled(fleet, body_key, now) for body_key in dict.fromkeys(keys)}
 
-    def keep_attempts(self, fleet: str, message_key: str, attempts: int, now: float) -> None:
-        """Remember a message's redrives, unless more are remembered."""
-        record = key(fleet, f"attempts#{message_key}")
-        ends: dict[str, Value] = {"ttl": ttl(now + ATTEMPTS_KEPT_S)}
-        figures: dict[str, Value] = {"attempts": attempts, **ends, **ATTEMPTS.written}
-        not_fewer = "attribute_not_exists(#pk) OR #attempts <= :attempts OR #ttl <= :now"
-        if not self._table.put(record | typed_all(figures), not_fewer, {":attempts": attempts, ":now": now}):
-            self._table.update(record, "SET #ttl = :ttl", {":ttl": ends["ttl"]})
+    def _handled(self, fleet: str, body_key: str, now: float) -> tuple[HandledLetter, ...]:
+        prefix = f"letter#{body_key}#"
+        found = self._table.query(partition(fleet), prefix, f"{prefix}{PAST_ALL}", page=HANDLED_MAX)
+        live = (item for item in islice(found, HANDLED_MAX) if number(item, "ttl") > now)
+        return tuple(readable(HANDLED_LETTER, live))
+
+    def remember(self, fleet: str, remembered: Sequence[Remembered]) -> None:
+        """Write records, and then remove those that they answer: a crash between the two leaves one too many."""
+        items: dict[str, Item] = {}
+        for one in remembered:
+            if one.letter is not None:
+                figures: dict[str, Value] = {
+                    "data": HANDLED_LETTER.to_text(one.letter),
+                    "ttl": ttl(one.letter.at + kept_s(one.letter)),
+                }
+                sk = f"letter#{one.key}#{one.letter.letter_id}"
+                items[sk] = key(fleet, sk) | typed_all(figures)
+        for error in filter(None, self._table.put_batch(list(items.values()))):
+            raise error
+        answered = {f"letter#{one.key}#{one.answered_id}" for one in remembered if one.answered_id is not None}
+        for sk in sorted(answered - items.keys()):
+            self._table.delete(key(fleet, sk))

@@ -15,7 +15,7 @@ One partition a fleet, pk `fleet#<name>`; the sk names the kind of record:
 | `hold#<message group>` | a FIFO message group with quarantined messages: failure_group, count | |
 | `retries#<batch claim>` | a claim of many messages: `data` {claimed, sent}, claimed_at, until_at | 14 days |
 | `cause#<message id>` | why a message failed, as its consumer reported by event | 14 days |
-| `attempts#<message key>` | redrives of a message that cannot carry the count itself | 14 days |
+| `letter#<body key>#<message id>` | a handled dead letter, for its like | 1 day; 14 if its copy has no count |
 | `job#<id>` | a redrive job, at a version | 30 days |
 
 What there is of single messages is spread over SHARDS partitions by the message's id, `fleet#<name>#q<shard>`, since

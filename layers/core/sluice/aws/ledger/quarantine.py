@@ -133,24 +133,30 @@ class DynamoQuarantine:
 
         What is not, and FIFO messages, whose holds are counted, go one by one.
         """
-        table = self._table
-        for some in batched((entry for entry in entries if entry.message_group is None), LET_GO_AT_ONCE, strict=False):
-            writes = []
-            for entry in some:
-                writes += [table.deleting(place, "attribute_exists(#pk)") for place in entry_keys(entry)]
-            for (fleet, group), count in Counter((entry.fleet, entry.failure_group) for entry in some).items():
-                writes.append(self._groups.removing(fleet, group, count))
-            for fleet, count in Counter(entry.fleet for entry in some).items():
-                writes.append(self._counting(fleet, -count))
-            if len(writes) > TRANSACTION_MAX or table.transact(writes):
+        changed: dict[tuple[str, str], None] = {}
+        try:
+            for some in batched((each for each in entries if each.message_group is None), LET_GO_AT_ONCE, strict=False):
+                if self._remove_together(some):
+                    changed |= dict.fromkeys((entry.fleet, entry.failure_group) for entry in some)
+                    continue
                 for entry in some:
                     self.remove_entry(entry)
-                continue
-            for fleet, group in dict.fromkeys((entry.fleet, entry.failure_group) for entry in some):
+        finally:  # once for each group, not for each transaction
+            for fleet, group in changed:
                 self._groups.let_expire(fleet, group, self._now())
         for entry in entries:
             if entry.message_group is not None:
                 self.remove_entry(entry)
+
+    def _remove_together(self, some: Sequence[QuarantineEntry]) -> bool:
+        """Take some out in one transaction; False if it cannot be one, or one of them is not there as given."""
+        table = self._table
+        writes = [table.deleting(place, "attribute_exists(#pk)") for entry in some for place in entry_keys(entry)]
+        for (fleet, group), count in Counter((entry.fleet, entry.failure_group) for entry in some).items():
+            writes.append(self._groups.removing(fleet, group, count))
+        for fleet, count in Counter(entry.fleet for entry in some).items():
+            writes.append(self._counting(fleet, -count))
+        return len(writes) <= TRANSACTION_MAX and not table.transact(writes)
 
     def held_in(self, fleet: str, message_group: str) -> str | None:
         """The failure group that holds a FIFO message group."""

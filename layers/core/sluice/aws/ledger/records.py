@@ -18,7 +18,7 @@ from sluice.model.launches import Launch
 from sluice.model.need import ReportedNeed
 from sluice.model.planning import Decision, Memory, Outcome, TimedLaunch
 from sluice.model.queue_metrics import QueueMetrics
-from sluice.model.redriving import QuarantineEntry, RedriveJob
+from sluice.model.redriving import HandledLetter, QuarantineEntry, RedriveJob
 from sluice.ports.errors import ConflictError, NeedsFixError
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,7 @@ REPORTED_NEEDS = Form(ReportedNeeds, "the needs that were reported")
 QUARANTINED = Form(QuarantineEntry, "the quarantined message")
 JOB = Form(RedriveJob, "the redrive job", migrations.JOB)
 CLAIMED_BATCH = Form(ClaimedBatch, "the claimed batch")
+HANDLED_LETTER = Form(HandledLetter, "the handled dead letter")
 
 RUNNING_JOB = ItemForm("the running job", frozenset())
 LEASE = ItemForm("the lease", frozenset({"holder", "until_at"}))
@@ -92,7 +93,6 @@ FAILURE_GROUP = ItemForm(
 HELD_MESSAGE_GROUP = ItemForm("the held message group", frozenset({"failure_group", "count"}))
 SEND_CLAIM = ItemForm("the send claim", frozenset({"claimant", "claimed_at", "until_at", "sent_at"}))
 CAUSE = ItemForm("the reported cause", frozenset({"cause"}))
-ATTEMPTS = ItemForm("the count of attempts", frozenset({"attempts"}))
 
 
 def name_of(item: Item) -> str:

@@ -19,7 +19,7 @@ from sluice.redriving.jobs.rules import SendReport, joined, return_note
 from sluice.redriving.jobs.sending import BATCH_BYTES_MAX, HiddenBatch, JobMessage, JobSender, route_of
 from sluice.redriving.message_copy import origin_of
 from sluice.redriving.receiving import receive_many, show_again
-from sluice.redriving.sender import attempts_so_far, resolve_doubts
+from sluice.redriving.sender import past_of_redriven, resolve_doubts
 from sluice.redriving.source_queues import by_dead_letter_queue
 
 EMPTY_WAIT_S = 1.0  # a long poll asks every server of SQS: an empty answer means an empty queue
@@ -28,7 +28,7 @@ RECEIVED_MARGIN_S = 30.0
 PART_BYTES = BATCH_BYTES_MAX // 4  # as many parts are moved at a time
 # No part of a batch is begun later than this: whoever pauses a job, or ends the invocation, waits for little more. At
 # the end of a batch all wait for the last part, and the job is written, so that short batches cost speed.
-PARTS_BEGIN_WITHIN_S = 5.0
+PARTS_BEGIN_WITHIN_S = 10.0
 
 
 @dataclass(slots=True)
@@ -122,12 +122,13 @@ class _DeadLetterQueue:
     def _to_send(self, job: RedriveJob, received: Sequence[Message]) -> tuple[SendReport, list[JobMessage]]:
         """The report of messages that the job had sent and that came back, which stop it; and what is to be sent."""
         sender, fleet = self.sender, self.sender.fleet
-        origins = [(message, origin_of(message)) for message in received]
-        resolve_doubts(sender.ports, fleet.name, [origin.message_id for _, origin in origins if origin], sender.now())
+        routes = sender.routes_of(job)
+        coming = [(message, route_of(job, message, None, routes)) for message in received]
+        origins = [origin_of(message, route.to if route else sender.to) for message, route in coming]
+        resolve_doubts(sender.ports, fleet.name, [origin.message_id for origin in origins if origin], sender.now())
         returns = SendReport()
         messages: list[JobMessage] = []
-        routes = sender.routes_of(job)
-        for message, origin in origins:
+        for (message, route), origin in zip(coming, origins, strict=True):
             if origin and origin.failure_group and origin.job_id == job.id:
                 note = return_note(f"Message {message.id} came back.")
                 returns += SendReport(
@@ -137,9 +138,9 @@ class _DeadLetterQueue:
                 continue
             if origin:  # another job's, perhaps, which is judged by it
                 report_return(sender.ports, fleet.name, origin, message.id, sender.now())
-            route = route_of(job, message, None, routes)
-            attempts = attempts_so_far(sender.ports, fleet.name, message, route.to if route else sender.to)
-            messages.append(JobMessage(message, failure_group(message).id, attempts))
+            to, limit = route.to if route else sender.to, fleet.redrive.max_retries
+            past = past_of_redriven(sender.ports, fleet.name, message, to, limit=limit, now=sender.now())
+            messages.append(JobMessage(message, failure_group(message).id, past.attempts, answers=past.answers))
         return returns, messages
 
     def _show_again(self, messages: Sequence[Message]) -> None:

@@ -339,10 +339,14 @@ def report_return(ports: Ports[JobLedger], fleet: str, origin: Origin, message_i
         PortError: it is not noted.
     """
     job_id, group_id = origin.job_id, origin.failure_group
-    if job_id and group_id:
-        cause = f"Message {message_id} came back."
-        update_job(ports, fleet, job_id, lambda job: with_return(job, group_id, cause, now))
-        ports.ledger.failure_groups.note_returned(fleet, group_id, job_id)
+    if not (job_id and group_id):
+        return
+    owner = fleet
+    if ports.ledger.jobs.job(fleet, job_id) is None:  # perhaps another fleet's, which sent to this fleet's queue
+        owner = next((one for one, at_work in ports.ledger.jobs.running_jobs() if at_work == job_id), fleet)
+    cause = f"Message {message_id} came back."
+    update_job(ports, owner, job_id, lambda job: with_return(job, group_id, cause, now))
+    ports.ledger.failure_groups.note_returned(owner, group_id, job_id)
 
 
 def _check_order(ports: Ports[JobLedger], entry: QuarantineEntry, along: frozenset[str]) -> None:

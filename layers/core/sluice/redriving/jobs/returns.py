@@ -7,13 +7,13 @@ by content: messages are received, read, and shown again together.
 A queue that has a dead-letter queue of its own is not searched, since receiving would move its messages on.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from sluice.model.frozen import dataclass
 from sluice.model.redriving import RedriveJob
 from sluice.ports.errors import PortError
 from sluice.ports.stack import Ports
-from sluice.redriving.message_copy import origin_of
+from sluice.redriving.message_copy import Destination, origin_of
 from sluice.redriving.receiving import RECEIVED_AT_ONCE, show_again
 
 SEARCHED_MAX = 10_000  # messages of one queue: a thousand calls, and far from the 120,000 that may be in flight
@@ -42,8 +42,17 @@ def waiting_count(ports: Ports[object], urls: Iterable[str], now: float) -> int:
     return sum(int(count.value) for count in counts if count)
 
 
-def search(ports: Ports[object], urls: Iterable[str], job: RedriveJob, now: Callable[[], float]) -> Found:
+def search(
+    ports: Ports[object], urls: Iterable[str], tos: Sequence[Destination], job: RedriveJob, now: Callable[[], float]
+) -> Found:
     """Search dead-letter queues for what came back of a job, and leave it there.
+
+    Args:
+        ports: SQS's.
+        urls: the dead-letter queues.
+        tos: the queues that the job sends to.
+        job: the job.
+        now: the time, in epoch seconds.
 
     Raises:
         PortError: a queue could not be searched.
@@ -64,7 +73,7 @@ def search(ports: Ports[object], urls: Iterable[str], job: RedriveJob, now: Call
                     break
                 receipts |= {message.id: message.receipt for message in new}
                 for message in new:
-                    origin = origin_of(message)
+                    origin = next(filter(None, (origin_of(message, to) for to in tos)), None)
                     if origin and origin.job_id == job.id and origin.failure_group:
                         groups.append(origin.failure_group)
                     elif job.progress.moved_count and message.first_sent_at is not None:

@@ -17,14 +17,15 @@ from dataclasses import field
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import Message, QuarantineEntry, RedriveJob
+from sluice.model.redriving import HandledLetter, Message, QuarantineEntry, RedriveJob
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import describe_source, source_of
 from sluice.redriving.jobs.rules import FifoOrderGuard, SendReport, selects
-from sluice.redriving.message_copy import attempts_key, copy_of
+from sluice.redriving.letter_history import remembered
+from sluice.redriving.message_copy import copy_of
 from sluice.redriving.sender import BatchClaim, MarkedBatchClaim, OutgoingMessage, Sender, SendOutcome, SendResult
 from sluice.redriving.source_queues import QueueRoute, route_asked_for
 
@@ -40,6 +41,7 @@ class JobMessage:
     failure_group: str
     attempt: int
     entry: QuarantineEntry | None = None
+    answers: HandledLetter | None = None  # the retry that it is what became of
 
 
 @dataclass(slots=True)
@@ -173,7 +175,20 @@ class JobSender:
                 if report.stopped:
                     break
                 continue
-            remember = None if copy.carries_attempts else (attempts_key(message.message), attempt)
+            # An operator bounds what a job sends: only where the copy has no room for its count the ledger has it.
+            remember = (
+                None
+                if copy.carries_attempts
+                else remembered(
+                    message.message,
+                    route.to,
+                    attempt,
+                    began_at,
+                    due_at=began_at,
+                    stamped=False,
+                    answers=message.answers,
+                )
+            )
             to_send.append(OutgoingMessage(copy.message, remember=remember))
             sendable.append(message)
         if not to_send:
