@@ -649,6 +649,10 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
     "instances.command": ("ssm:ListCommandInvocations", lambda ports, _: ports.instances.command(COMMAND, "i-1")),
     "instances.commands_of": ("ssm:ListCommandInvocations", lambda ports, _: ports.instances.commands_of(COMMAND)),
     "instances.ended": ("ec2:DescribeInstances", lambda ports, _: ports.instances.ended(["i-1"])),
+    "instances.unregistered": (
+        "ssm:DescribeInstanceInformation",
+        lambda ports, _: ports.instances.unregistered(["i-1"]),
+    ),
     "instances.is_spot": ("ec2:DescribeInstances", lambda ports, _: ports.instances.is_spot("i-1")),
     "group.membership": ("autoscaling:DescribeAutoScalingInstances", lambda ports, _: ports.group.membership("i-1")),
     "group.protect": (

@@ -83,6 +83,18 @@ def test_agent_is_online_when_it_answers(world: World, instance_id: str) -> None
     assert world.eventually(lambda: world.ports.instances.online([instance_id]) == frozenset())
 
 
+def test_agent_that_is_silent_is_told_from_one_that_never_was(world: World, instance_id: str) -> None:
+    """Only an instance that runs, and of which Systems Manager has no record, never had an agent."""
+    unknown = "i-0123456789abcdef0"
+    assert world.eventually(lambda: world.ports.instances.online([instance_id]) == {instance_id})
+    assert world.ports.instances.unregistered([instance_id, unknown]) == {}
+    if isinstance(world, MemoryWorld):
+        world.memory.instances.agents_lost.add(instance_id)
+        world.memory.instances.never_registered["i-2"] = 1_000.0
+        assert world.ports.instances.unregistered([instance_id, "i-2"]) == {"i-2": 1_000.0}
+    assert world.ports.instances.unregistered([instance_id]) == {}
+
+
 def test_stop_is_refused_when_the_instance_has_no_agent(world: World) -> None:
     """Systems Manager does not know the instance: asking again is of no use."""
     if isinstance(world, MemoryWorld):

@@ -16,6 +16,7 @@ from sluice.draining.events import (
     InstanceGone,
     MachineEnded,
     MessagesInFlight,
+    NothingFound,
     OperatorRelease,
     SpotInterruption,
     StopNotAccepted,
@@ -33,6 +34,7 @@ from sluice.model.draining import (
     DrainState,
     HookAction,
     LifecycleAction,
+    NothingToFinish,
     Retention,
     SignsOfLife,
 )
@@ -50,7 +52,16 @@ KEEPS = DrainPolicy(deadline_s=900, hook_timeout_s=120, heartbeat_s=45, keep_fai
 SELF = DrainPolicy(via=DrainVia.SELF, deadline_s=900, hook_timeout_s=120, heartbeat_s=45)
 
 PARTS = {
-    "stop": ("command_id", "asked_at", "asked_count", "unanswered_count", "failed_count", "retry_at", "killed"),
+    "stop": (
+        "command_id",
+        "asked_at",
+        "asked_count",
+        "unanswered_count",
+        "failed_count",
+        "retry_at",
+        "killed",
+        "missing",
+    ),
     "action": ("hook", "began_at", "destination"),
 }
 
@@ -103,6 +114,7 @@ EVENTS: tuple[Event, ...] = (
     DrainReported(NOW, done=False, draining_at=NOW),
     *(MessagesInFlight(count) for count in (0, 7)),
     *(TerminationAnswered(found) for found in (True, False)),
+    *(NothingFound(why) for why in ("it has no unit consumer.service", None)),
     StopSent(1, COMMAND),
     StopSent(7, "another"),
     StopNotAccepted(1, "no agent"),
@@ -123,6 +135,7 @@ def drains_in(state: StateOrNone) -> tuple[Drain | None, ...]:
         return (None,)
     return (
         a_drain(state),
+        a_drain(state, nothing=NothingToFinish("it has no unit consumer.service", NOW - 100)),
         a_drain(state, action=None),
         a_drain(state, longest_at=NOW + 40_000),
         a_drain(state, hook=OUR_HOOK, command_id=None, retry_at=NOW - 1),

@@ -12,6 +12,7 @@ Faults end at a seeded moment; then everything must come to its end by sweeps. W
     an instance is let into service only when its consumer is ready, and soon then
     a busy instance is protected from scale-in, and none is for long after its last report
     a drain under way is checked again within a minute of its last fault
+    an instance that never booted is not waited for until its deadline
     once it is quiet, who has stopped is released soon, and in the end every drain is, or its instance is retained
 """
 
@@ -23,6 +24,7 @@ from functions.operator import app as operator_app
 from sluice.config.fleet import DrainPolicy, DrainVia
 from sluice.consumers.protection import BUSY_TIMEOUT_S
 from sluice.draining.deadlines import NO_ACTION_KEPT_S, RETENTION_CHECK_S, SPOT_NOTICE_S
+from sluice.draining.nothing_to_finish import BOOT_WITHIN_S, GRACE_S
 from sluice.memory import Call
 from sluice.model.consumers import ConsumerStatus
 from sluice.model.draining import AT_REST, RELEASE_OWED, UNDER_WAY, Drain, DrainState, HookAction, HookResult
@@ -47,6 +49,7 @@ PROMPT_S = 420.0  # the longest pause between two stops, the grace of an intent,
 HEARD_S = REPEAT_S + 2 * SWEEP_S + 30.0  # from a report to what the sweep makes of it, once nothing fails
 CHECKED_S = SWEEP_S + 15.0  # the sweep's jitter, wrong clocks, and what the calls of some drains take
 OWED_S = CHECKED_S + 10.0  # a release that is owed is given by the next round
+NOTHING_S = GRACE_S + PROMPT_S  # an instance with nothing to finish: found by a full check, and by another
 ENDED_S = 2 * SWEEP_S + 10.0  # a machine that ended is found by a full check, of a drain that a sweep may have to find
 DEEP = 50_000  # frames: invocations that meet are stacked on one another, and hundreds may
 MANY = 20  # instances, from which on a group is emptied at once
@@ -213,6 +216,10 @@ class Judge:
                 continue  # unknown until the deadline
             if stopped_at is not None and world.now > max(stopped_at, world.quiet_at) + PROMPT_S:
                 world.violate(f"{action.instance_id}: its consumer has stopped, and it is not released")
+            launched_at = world.truth.instances.never_registered.get(action.instance_id)
+            since = max(world.waiting_since[action.instance_id], world.quiet_at)
+            if launched_at is not None and world.now > max(since, launched_at + BOOT_WITHIN_S) + NOTHING_S:
+                world.violate(f"{action.instance_id}: it never booted, and it is waited for")
 
     def check_in_service(self) -> None:
         """Some time after the faults: ready ones are in service, busy ones are protected, and none is for long."""
@@ -291,6 +298,7 @@ def build(seed: int) -> World:
             operator=rng.choice((0.0, 0.0, 0.5)) if badness else 0.0,
             breaks=rng.choice((0.0, 0.3)) * badness,
             never_ready=rng.choice((0.0, 0.3)) * badness,
+            never_boots=rng.choice((0.0, 0.0, 0.3)),
             hook_removed=rng.choice((0.0, 0.0, 0.0, 1.0)) if badness else 0.0,
         ),
     )

@@ -29,11 +29,16 @@ class ConsumerBehaviour:
                 world.after(back_s, lambda: world.truth.instances.without_agent.discard(instance_id))
         # Progress puts the deadline off only as long as consumers report.
         long_s = 0.8 * world.policy.deadline_s
+        never_boots = world.happens(world.chances.instances.never_boots)
+        never_ready = never_boots or world.happens(world.chances.instances.never_ready)
+        if never_boots:
+            world.truth.instances.never_registered.setdefault(instance_id, world.now)
         if world.scene.talking and world.policy.longest_s is not None:
             long_s = min(0.8 * world.policy.longest_s, TALK_S)
-        never_ready = world.happens(world.chances.instances.never_ready)
         names = (
-            ("main", *(f"worker@{number}" for number in range(world.rng.randint(1, 2)))) if world.scene.several else ()
+            ("main", *(f"worker@{number}" for number in range(world.rng.randint(1, 2))))
+            if world.scene.several and not never_boots
+            else ()
         )
         return Consumer(
             name=names[0] if names else None,
@@ -50,9 +55,10 @@ class ConsumerBehaviour:
             stubborn=world.happens(world.chances.instances.stubborn),
             hangs=world.happens(world.chances.instances.hangs),
             dies=world.happens(world.chances.instances.hangs),
-            talks=world.scene.talking,
+            talks=world.scene.talking and not never_boots,
+            never_boots=never_boots,
             never_ready=never_ready,
-            gives_up=never_ready and world.rng.random() < 0.5,
+            gives_up=never_ready and not never_boots and world.rng.random() < 0.5,
         )
 
     def say(self, instance_id: str, consumer: Consumer, status: ConsumerStatus) -> None:
@@ -67,7 +73,7 @@ class ConsumerBehaviour:
     def get_ready(self, instance_id: str, consumer: Consumer) -> None:
         """Ready, and said so until its instance is in service."""
         world = self.world
-        if consumer.dead_at is not None or consumer.in_service or world.consumers.get(instance_id) is not consumer:
+        if consumer.dead_at is not None or consumer.served or world.consumers.get(instance_id) is not consumer:
             return
         if consumer.siblings and consumer.asked_at is not None:
             return

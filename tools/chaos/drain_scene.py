@@ -36,12 +36,13 @@ class Consumer:
     dead_at: float | None = None  # its machine is gone
     talks: bool = False  # it says how it does, by the helper
     never_ready: bool = False
+    never_boots: bool = False  # and its machine's agent never registers
+    served: bool = False  # its instance has been in service
     gives_up: bool = False  # and says so
     ready_at: float | None = None
     status: ConsumerStatus | None = None  # the last it said
     status_since: float = 0.0
     status_first_at: float | None = None  # when it first said anything
-    in_service: bool = False
     name: str | None = None  # where its instance runs several
     known_at: float | None = None  # when a report of it was first on record
     siblings: tuple["Consumer", ...] = ()
@@ -54,7 +55,12 @@ class Consumer:
     @property
     def working(self) -> bool:
         """Whether a termination now would interrupt any of them."""
-        return self.dead_at is None and any(each.stopped_at is None for each in self.all)
+        return self.begins and self.dead_at is None and any(each.stopped_at is None for each in self.all)
+
+    @property
+    def begins(self) -> bool:
+        """Whether it has work at all: not if it never boots, or never was in service and never gets ready."""
+        return not self.never_boots and (self.served or not self.never_ready)
 
     @property
     def ended_at(self) -> float | None:
@@ -72,7 +78,7 @@ class Consumer:
             return self.working
         known = (each for each in self.all if each.known_at is not None and now > each.known_at + 3 * STALL_S)
         at_work = (each for each in known if each.stopped_at is None and each.status is not ConsumerStatus.FAILED)
-        return self.dead_at is None and any(at_work)
+        return self.begins and self.dead_at is None and any(at_work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,7 @@ class InstanceChances:
     operator: float = 0.0
     breaks: float = 0.0  # its machine stops of its own
     never_ready: float = 0.0
+    never_boots: float = 0.0
     hook_removed: float = 0.0
 
 

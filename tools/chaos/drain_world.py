@@ -178,7 +178,7 @@ class World(Stage):
         if instance_id not in self.consumers or not self.scene.launch_hook:
             self.consumers[instance_id] = self.behaviour.new_consumer(instance_id)
         consumer = self.consumers[instance_id]
-        consumer.in_service = True
+        consumer.served = True
         if consumer.talks:
             for each in consumer.all:
                 talk = partial(self.behaviour.talk, instance_id, consumer, each)
@@ -190,7 +190,6 @@ class World(Stage):
         self.counts["drains"] += 1
         self.waiting_since[instance_id] = change.at
         consumer = self.consumers.setdefault(instance_id, Consumer(0.0))
-        consumer.in_service = False
         self.cloud.deliver(lifecycle_event(action, change), f"terminating {instance_id}")
         if self.policy.via is DrainVia.SELF:
             self.after(self.rng.uniform(0, 10), lambda: self.behaviour.stop_by_itself(instance_id, consumer))

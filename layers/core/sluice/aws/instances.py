@@ -82,14 +82,39 @@ class SsmInstances:
 
     def online(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those whose agents Systems Manager calls online."""
-        found: set[str] = set()
+        return frozenset(key for key, ping in self._agents(instance_ids).items() if ping == "Online")
+
+    def _agents(self, instance_ids: Sequence[str]) -> dict[str, str]:
+        """The ping status of each instance's agent; an instance that never registered has none."""
+        found: dict[str, str] = {}
         pages = self._clients.ssm.get_paginator("describe_instance_information")
         with asking(Thing("ssm", "the instances' agents", "try again")):
             for some in batched(instance_ids, INFORMATION_AT_ONCE, strict=False):
                 for page in pages.paginate(Filters=[{"Key": "InstanceIds", "Values": list(some)}]):
-                    listed = page["InstanceInformationList"]
-                    found |= {one["InstanceId"] for one in listed if one.get("PingStatus") == "Online"}
-        return frozenset(found.intersection(instance_ids))
+                    found |= {one["InstanceId"]: one.get("PingStatus", "") for one in page["InstanceInformationList"]}
+        return {key: ping for key, ping in found.items() if key in instance_ids}
+
+    def unregistered(self, instance_ids: Sequence[str]) -> Mapping[str, float]:
+        """Those that run and have no agent on Systems Manager's list, with their launch's time.
+
+        An agent that fell silent stays on the list, as ConnectionLost or Inactive:
+        https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_InstanceInformation.html
+        """
+        agents = self._agents(instance_ids)
+        missing = [one for one in instance_ids if one not in agents]
+        found: dict[str, float] = {}
+        pages = self._clients.ec2.get_paginator("describe_instances")
+        with asking(Thing("ec2", "the instances' launches", "try again")):
+            for some in batched(missing, FILTERED_AT_ONCE, strict=False):
+                filters = [
+                    {"Name": "instance-id", "Values": list(some)},
+                    {"Name": "instance-state-name", "Values": ["running"]},
+                ]
+                for page in pages.paginate(Filters=filters):
+                    for reservation in page["Reservations"]:
+                        for instance in reservation.get("Instances", []):
+                            found[instance["InstanceId"]] = instance["LaunchTime"].timestamp()
+        return {key: at for key, at in found.items() if key in missing}
 
     def ended(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those that EC2 has stopped or terminated; by a filter, in which an id that EC2 has forgotten is no error."""

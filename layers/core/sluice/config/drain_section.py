@@ -150,6 +150,11 @@ class DrainPolicy(Section):
         return tuple(self.unit.replace(",", " ").split())
 
     @property
+    def what_is_stopped(self) -> str:
+        """What Run Command stops, such as "unit consumer.service"."""
+        return f"container {self.container}" if self.container else f"unit {' or '.join(self.units)}"
+
+    @property
     def order(self) -> StopOrder:
         """What Run Command is to stop, and with which document."""
         return StopOrder(self.unit, self.container, self.document)

@@ -143,6 +143,7 @@ def _relaunched(
         hook_at=hook_at,
         launched_at=launched_at,
         ready_at=None,
+        served_at=None,
         first_message_at=None,
         measured=False,
     )
@@ -176,7 +177,9 @@ def _found(consumer: Consumer, event: SeenInGroup, now: float) -> BootStep:
     launched_at = consumer.launched_at
     if launched_at is None and event.launched_at is not None:
         launched_at = _launch_start(event.launched_at, consumer)
-    return BootStep(replace(consumer, launched_at=launched_at, reports=without_silent(consumer.reports, now)))
+    served_at = now if consumer.served_at is None else consumer.served_at
+    reports = without_silent(consumer.reports, now)
+    return BootStep(replace(consumer, launched_at=launched_at, served_at=served_at, reports=reports))
 
 
 def _launch_start(launched_at: float, consumer: Consumer) -> float:

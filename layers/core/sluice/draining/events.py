@@ -32,6 +32,7 @@ class EventKind(StrEnum):
     COMMAND_UNKNOWN = "command timed out, cancelled or undeliverable"
     CONSUMER_WORKING = "consumer is finishing"
     CONSUMER_DONE = "consumer is done"
+    NOTHING_FOUND = "nothing to finish"
     MESSAGES_IN_FLIGHT = "messages in flight"
     HEARTBEAT_HELD = "heartbeat held"
     HEARTBEAT_NOT_HELD = "heartbeat: no active action"
@@ -177,6 +178,14 @@ class MessagesInFlight:
 
 
 @dataclass(frozen=True, slots=True)
+class NothingFound:
+    """A full check found no consumer at work on the instance, and why; None: that is no longer so."""
+
+    why: str | None
+    kind = EventKind.NOTHING_FOUND
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatAnswered:
     """Auto Scaling answered a heartbeat: `held` if the action is active; a probe's answer names the fleet."""
 
@@ -249,6 +258,7 @@ type Event = (
     | CommandReported
     | DrainReported
     | MessagesInFlight
+    | NothingFound
     | HeartbeatAnswered
     | CompletionAnswered
     | TerminationAnswered

@@ -37,6 +37,8 @@ class Observation:
     ended: frozenset[str] = frozenset()  # ids of instances whose machines are stopped or terminated
     in_flight: float | None = None  # messages, where they are a sign of life
     commands: dict[str, dict[str, CommandStatus]] = field(default_factory=dict)  # by command, then by instance
+    in_full: bool = False  # whether consumers' records were read
+    unregistered: dict[str, float] = field(default_factory=dict)  # ids without an agent ever: when EC2 launched them
     online: frozenset[str] = frozenset()  # ids of instances whose agents answer, where signs of life are wanted
 
 

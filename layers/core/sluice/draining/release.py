@@ -118,7 +118,9 @@ def completed(drain: Drain, event: CompletionAnswered, policy: DrainPolicy, now:
         return DrainStep(drain)
     if drain.retention.requested and drain.state is DrainState.EXPIRED:
         return retained(drain, now)
-    if drain.stop.killed:
+    if drain.outcome is DrainOutcome.NOTHING and drain.nothing is not None:
+        why = f"it had nothing to finish ({drain.nothing.why})"
+    elif drain.stop.killed:
         why = killed_note(policy)
     elif drain.state is DrainState.DONE:
         why = "its consumer has stopped"

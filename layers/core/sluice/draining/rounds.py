@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from sluice.config.fleet import Fleet
+from sluice.config.fleet import DrainVia, Fleet
 from sluice.draining.deadlines import (
     FULL_CHECK_EVERY_S,
     RETRY_S,
@@ -23,6 +23,7 @@ from sluice.draining.deadlines import (
 from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, Tick
 from sluice.draining.executor import DrainExecutor, DrainProgress
 from sluice.draining.holding import WaitingHolder
+from sluice.draining.nothing_to_finish import nothing_found
 from sluice.draining.observations import Observation, events_for, group_events, urgency
 from sluice.draining.telemetry import DrainTelemetry
 from sluice.model.chain import Chain, Next
@@ -85,6 +86,7 @@ class DrainRounds:
                 # A probe writes nothing that would meet the record of an earlier drain.
                 drain = self.ports.ledger.drains.drain(fleet.name, instance_id)
             events = events_for(drain, group_event, observed)
+            events += nothing_found(fleet, drain, observed, self.now())
             tick = Tick(observed.reading.retains if observed.reading else None)
             waiting.append(DrainProgress(instance_id, drain, deque((*events, tick))))
         remaining = deque(waiting)
@@ -110,18 +112,28 @@ class DrainRounds:
         if not in_full:
             return Observation(reading, commands=commands, online=online)
         ask = partial(self.ports.ledger.consumers.consumers, fleet.name)
-        consumers = self._read(fleet, "consumers' records", ask) or ()
+        consumers = self._read(fleet, "consumers' records", ask)
         ended: frozenset[str] = frozenset()
         if old := [d.instance_id for d in under_way if self.now() >= d.started_at + STATUS_CHECK_AFTER_S]:
             ended = self._read(fleet, "the states of machines", lambda: self.ports.instances.ended(old)) or ended
         return Observation(
             reading,
-            {consumer.instance_id: consumer for consumer in consumers},
+            {consumer.instance_id: consumer for consumer in consumers or ()},
             ended,
             self._in_flight(fleet, under_way, reading),
             commands,
+            consumers is not None,
+            self._unregistered(fleet, under_way),
             online,
         )
+
+    def _unregistered(self, fleet: Fleet, under_way: Sequence[Drain]) -> dict[str, float]:
+        """Of the instances that Run Command does not take, those of which Systems Manager has never heard."""
+        refused = [one.instance_id for one in under_way if one.stop.command_id is None and one.stop.unanswered_count]
+        if not refused or fleet.drain.via is DrainVia.SELF:
+            return {}
+        ask = partial(self.ports.instances.unregistered, refused)
+        return dict(self._read(fleet, "which instances have no agent", ask) or {})
 
     def _read_group(self, fleet: Fleet) -> GroupReading | None:
         def ask() -> GroupReading:

@@ -35,7 +35,8 @@ drain is RETAINED until an operator releases it.
 
 Invariants, held by tests/property/test_draining_properties.py and by `python -m tools.chaos`:
 
-    1 `CompleteHook` comes only of DONE (the consumer's stop succeeded, it reported so, or its machine has ended) or
+    1 `CompleteHook` comes only of DONE (the consumer's stop succeeded, it reported so, its machine has ended, or there
+      is nothing to finish: `sluice.draining.nothing_to_finish`) or
       EXPIRED (the deadline passed, no sign of life for the longest silence, or an operator's release).
     2 Unknown is not dead, and no sign of life: a stop that has not begun within BEGIN_WITHIN_S, is undeliverable,
       cancelled, timed out or not accepted leaves the drain where it is, to be asked again with growing pauses until
@@ -57,7 +58,7 @@ comes from service, and our hook holds it, or is new, and a launch hook does.
 from collections.abc import Mapping
 
 from sluice.config.fleet import DrainPolicy
-from sluice.draining import beginning, release, retention, signs_of_life, stop_command
+from sluice.draining import beginning, nothing_to_finish, release, retention, signs_of_life, stop_command
 from sluice.draining.deadlines import is_due
 from sluice.draining.events import Event, EventKind, Tick
 from sluice.model.draining import RELEASE_OWED, UNDER_WAY, Drain, DrainState, DrainStep
@@ -99,6 +100,7 @@ _ROWS: tuple[Row[StateOrNone, EventKind], ...] = (
     (_UNDER_WAY, (_K.CONSUMER_WORKING,), signs_of_life.consumer_working, _NEVER),
     (_UNDER_WAY, (_K.MESSAGES_IN_FLIGHT,), signs_of_life.messages_in_flight, _NEVER),
     (_UNDER_WAY, (_K.CONSUMER_DONE,), release.consumer_done, _DONE),
+    (_UNDER_WAY, (_K.NOTHING_FOUND,), nothing_to_finish.found, _DONE),
     (_UNDER_WAY, (_K.MACHINE_ENDED,), release.machine_ended, _DONE),
     (_UNDER_WAY, (_K.SPOT_INTERRUPTION,), beginning.shorten_for_spot, _NEVER),
     (_UNDER_WAY, (_K.TICK,), release.wait, _NEVER),

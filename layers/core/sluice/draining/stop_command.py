@@ -79,12 +79,7 @@ def with_advice(note: str, stop: StopCommand) -> str:
 
 def killed_note(policy: DrainPolicy) -> str:
     """Such as "unit consumer.service was killed before it had finished ..."."""
-    return f"{_what(policy)} was killed before it had finished: it did not stop within its own stop timeout"
-
-
-def _what(policy: DrainPolicy) -> str:
-    """What is stopped, by name."""
-    return f"container {policy.container}" if policy.container else f"unit {' or '.join(policy.units)}"
+    return f"{policy.what_is_stopped} was killed before it had finished: it did not stop within its own stop timeout"
 
 
 def _stopped(drain: Drain, event: CommandReported, policy: DrainPolicy, now: float, note: str) -> DrainStep:
@@ -103,14 +98,18 @@ def _stopped(drain: Drain, event: CommandReported, policy: DrainPolicy, now: flo
 
 def command_failed(drain: Drain, event: CommandReported, policy: DrainPolicy, now: float) -> DrainStep:
     """The stop ran, and the unit or container did not stop."""
-    return _in_vain(drain, event, now, f"{_what(policy)} failed to stop")
+    return _in_vain(drain, event, now, f"{policy.what_is_stopped} failed to stop")
 
 
 def command_missing(drain: Drain, event: CommandReported, policy: DrainPolicy, now: float) -> DrainStep:
     """There is nothing of that name on the instance: its consumer may run under another name, and is not done."""
     setting = "drain.container" if policy.container else "DrainUnit"
-    note = f"the instance has no {_what(policy)}, so nothing was stopped (set {setting} to what runs the consumer)"
-    return _in_vain(drain, event, now, note)
+    what = policy.what_is_stopped
+    note = f"the instance has no {what}, so nothing was stopped (set {setting} to what runs the consumer)"
+    step = _in_vain(drain, event, now, note)
+    if step.drain is None or step.drain.stop.retry_at is not None or step.drain == drain:
+        return step
+    return replace(step, drain=replace(step.drain, stop=replace(step.drain.stop, missing=True)))
 
 
 def _in_vain(drain: Drain, event: CommandReported, now: float, why: str) -> DrainStep:

@@ -17,6 +17,7 @@ from sluice.telemetry import Log, Record, Unit
 OUTCOMES = {
     DrainOutcome.COMPLETED: "DrainsCompleted",
     DrainOutcome.INTERRUPTED: "DrainsInterrupted",
+    DrainOutcome.NOTHING: "DrainsNothing",
     DrainOutcome.LATE: "DrainsLate",
     DrainOutcome.GONE: "DrainsGone",
     DrainOutcome.CLOSED: "DrainsClosed",

@@ -206,6 +206,7 @@ class MemoryInstances:
         self.commands: list[Command] = []
         self.without_agent: set[str] = set()
         self.machines_ended: set[str] = set()
+        self.never_registered: dict[str, float] = {}  # ids whose agents never were: when EC2 launched them
         self.agents_lost: set[str] = set()  # known to Systems Manager, and silent
         self.outputs: dict[str, str] = {}  # what a stop prints, by instance id
         self.spot: set[str] = set()  # ids of Spot Instances
@@ -215,7 +216,8 @@ class MemoryInstances:
         """Record the command on each instance; its id."""
         if not 0 < len(instance_ids) <= STOPPED_AT_ONCE:
             raise RefusedError(f"ValidationException: 1 to {STOPPED_AT_ONCE} instance ids, not {len(instance_ids)}")
-        if unknown := sorted({*instance_ids} & (self.without_agent | self.machines_ended)):
+        refused = self.without_agent | self.machines_ended | self.never_registered.keys()
+        if unknown := sorted({*instance_ids} & refused):
             raise RefusedError(f"InvalidInstanceId: {', '.join(unknown)}: not in a valid state")
         number = next(self._numbers)
         command_id = f"{number:08x}-0000-4000-8000-{number:012x}"
@@ -254,7 +256,16 @@ class MemoryInstances:
 
     def online(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those whose agents answer."""
-        return frozenset(instance_ids) - self.without_agent - self.machines_ended - self.agents_lost
+        silent = self.without_agent | self.machines_ended | self.agents_lost | self.never_registered.keys()
+        return frozenset(instance_ids) - silent
+
+    def unregistered(self, instance_ids: Sequence[str]) -> Mapping[str, float]:
+        """Those that run and never had an agent."""
+        return {
+            key: at
+            for key, at in self.never_registered.items()
+            if key in instance_ids and key not in self.machines_ended
+        }
 
     def ended(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those whose machines have ended."""

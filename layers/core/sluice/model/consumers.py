@@ -65,6 +65,7 @@ class Consumer:
     updated_at: float
     launched_at: float | None = None  # the start of its launch, if known
     ready_at: float | None = None
+    served_at: float | None = None  # when the group first showed the instance in service
     first_message_at: float | None = None
     hook: HookAction | None = None  # the launch's lifecycle action, if known
     hook_at: float | None = None  # the start of that action

@@ -83,6 +83,7 @@ class DrainOutcome(StrEnum):
 
     COMPLETED = "completed"  # Sluice completed the lifecycle action
     EXPIRED = "expired"  # the deadline, or the longest silence, had passed before the consumers were known to be done
+    NOTHING = "nothing"  # was to be finished on the instance, so that it was not waited for
     INTERRUPTED = "interrupted"  # its consumer was killed before it had finished
     LATE = "late"  # no action was active any more: another completed it, or its timeout ended it
     GONE = "gone"  # the instance went on, or left its group, without Sluice
@@ -111,6 +112,7 @@ class StopCommand:
         failed_count: stops of this drain that ran and failed.
         retry_at: when to ask again; None: not before something else happens.
         killed: whether the consumer was killed before it had finished.
+        missing: whether there was no unit or container to stop, also when that was asked again.
         advice: sentences about what there is to mend in how its units stop; empty if nothing is known.
     """
 
@@ -121,6 +123,7 @@ class StopCommand:
     failed_count: int = 0
     retry_at: float | None = None
     killed: bool = False
+    missing: bool = False
     advice: str = ""
 
 
@@ -143,6 +146,14 @@ class SignsOfLife:
 
     last_at: float | None = None
     in_flight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NothingToFinish:
+    """Why no consumer works on the instance, and since when that is known, in epoch seconds."""
+
+    why: str
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +181,7 @@ class Drain:
     heartbeats: Heartbeats = Heartbeats()
     signs: SignsOfLife = SignsOfLife()
     retention: Retention = Retention()
+    nothing: NothingToFinish | None = None
     outcome: DrainOutcome | None = None  # once released
     note: str = ""  # the last thing that happened, as a sentence
     version: int = 0  # of the ledger's record; each write raises it by one

@@ -345,6 +345,10 @@ class Instances(Protocol):
         """Those that EC2 has stopped or terminated: nothing runs on them any more."""
         ...
 
+    def unregistered(self, instance_ids: Sequence[str]) -> Mapping[str, float]:
+        """Those that run and of which Systems Manager has never heard; when EC2 launched each, in epoch seconds."""
+        ...
+
     def is_spot(self, instance_id: str) -> bool:
         """Whether an instance is a Spot Instance; False for one that EC2 does not know."""
         ...

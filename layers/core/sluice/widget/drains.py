@@ -55,6 +55,7 @@ def _released(view: View) -> htpy.Node:
 _OUTCOMES = {
     DrainOutcome.COMPLETED: "completed",
     DrainOutcome.EXPIRED: "expired",
+    DrainOutcome.NOTHING: "had nothing to finish",
     DrainOutcome.INTERRUPTED: "interrupted, because their consumers were killed",
     DrainOutcome.LATE: "already ended at their completion",
     DrainOutcome.GONE: "left their group by themselves",
