@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from sluice.aws.queue_messages import SYSTEM_ATTRIBUTES, entry_of, message_of
 from sluice.model.observed import QueueReading
 from sluice.model.redriving import Attribute, Message
 from sluice.ports.errors import NeedsFixError, RefusedError
@@ -427,3 +428,14 @@ def test_many_are_deleted_by_entry_when_longer_than_ten(world: World) -> None:
     answer = world.ports.queue.delete(url, [*receipts[:20], "no receipt", *receipts[20:]])
     assert (len(answer.done), set(answer.failed)) == (35, {20})
     assert counts(world.ports.queue.read(url, world.now())) == (0, 0, 0)
+
+
+def test_trace_of_a_message_is_received_and_sent_along() -> None:
+    """As SQS's own attribute in both; the emulators know it of single sends alone."""
+    header = "Root=1-5759e988-bd862e3fe1be46a994272793"
+    received = message_of(
+        {"MessageId": "m", "Body": "a", "ReceiptHandle": "r", "Attributes": {"AWSTraceHeader": header}}
+    )
+    entry = entry_of("https://sqs.eu-west-1.amazonaws.com/123456789012/orders", 0, received, 0.0)
+    assert entry.get("MessageSystemAttributes") == {"AWSTraceHeader": {"DataType": "String", "StringValue": header}}
+    assert "AWSTraceHeader" in SYSTEM_ATTRIBUTES
