@@ -28,6 +28,7 @@ TEMPLATES = (
     "HTTP {}", "HTTP/1.1 {} from the shop", "status {}", "status code: {}", "statusCode={}", '{{"status": {}}}', "{}",
     "Request failed with status code {}", "HTTPError: {} at last", "server returned {}", "responded with {}.",
     "http{}Exception: down", "response code '{}'", "error {} from upstream",
+    "{}: busy", "failed with {}", "httpStatus: {}", "[{}] busy",
 )  # fmt: skip
 
 

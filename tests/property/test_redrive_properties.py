@@ -150,7 +150,7 @@ def test_judge_always_quarantines_when_an_earlier_message_of_its_group_is_held(
 def test_backoff_s_grows_with_the_number_drawn_when_all_else_is_equal(
     policy: RedrivePolicy, attempts: int, drawn: list[float]
 ) -> None:
-    """Full jitter: every delay from nothing to the ceiling, by the random number alone."""
+    """Every delay from half of the ceiling to all of it, by the random number alone."""
     low, high = (backoff_s(policy, attempts, uniform) for uniform in sorted(drawn))
     assert 0 <= low <= high <= policy.max_delay_s
 

@@ -104,7 +104,9 @@ def build(seed: int) -> World:
         down_from=down_from,
         down_until=down_from + DOWN_S if down_from else 0.0,
     )
-    return World(rng, fleet, chances, quiet_at, work)
+    world = World(rng, fleet, chances, quiet_at, work)
+    world.habits = Random(f"habits of {seed}")  # noqa: S311 - as above
+    return world
 
 
 def run(seed: int) -> Report:
@@ -117,6 +119,14 @@ def run(seed: int) -> Report:
     finally:
         for logger, level in levels:
             logger.setLevel(level)
+
+
+def _put_foreign_letters(world: World) -> None:
+    """Another service uses the dead-letter queue as well, now and then."""
+    if world.fleet.redrive.mode is RedriveMode.AUTO and not world.fifo:  # EventBridge takes no FIFO queue for that
+        for _ in range(world.habits.choice((0, 0, 1, 2))):
+            url = world.habits.choice(world.fleet.dead_letter_queues)
+            world.after(world.habits.uniform(0, 200), partial(world.put_foreign, url))
 
 
 def _played(seed: int, world: World) -> Report:
@@ -134,6 +144,7 @@ def _played(seed: int, world: World) -> Report:
             for _ in range(2):  # as the stack's mapping: at most two at once
                 world.after(rng.uniform(0, 15), partial(world.poll, url))
     world.onlook_all()
+    _put_foreign_letters(world)
     world.after(rng.uniform(0, TICK_S), world.tick)
     world.after(rng.uniform(0, TICK_S), world.planner_minute)
     # The console's own redrive knows no marks: beside a job it would send again what that has sent and not yet deleted.

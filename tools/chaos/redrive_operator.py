@@ -87,7 +87,7 @@ class World(Invocations):
         self.tell("the consumer is fixed")
         end_at = self.now + UNTIL_S
         while self.now < end_at and not self.all_done() and not self.violations:
-            entries = self.truth.ledger.quarantine.quarantined(self.fleet.name)[0]
+            entries = self.own_entries()
             running = any(job.state is JobState.RUNNING for job in self.truth.ledger.jobs.jobs(self.fleet.name))
             if self.fleet.redrive.mode is RedriveMode.MANUAL:
                 request = self.some_request()
@@ -104,6 +104,11 @@ class World(Invocations):
         if not self.all_done() and not self.violations:
             left = [message_name(body) for body, order in self.orders.items() if not order.done_count]
             self.violate(f"never worked on: {', '.join(left) or 'what is still listed'}")
+
+    def own_entries(self) -> list[QuarantineEntry]:
+        """What is in quarantine, without the letters of other services, which stay there."""
+        entries = self.truth.ledger.quarantine.quarantined(self.fleet.name)[0]
+        return [entry for entry in entries if not self.orders[self.truth.archive.kept[entry.key].body].foreign]
 
     def lost(self, entries: Sequence[QuarantineEntry]) -> QuarantineEntry | None:
         """One of unknown source, as soon as an operator has seen that all of them stay."""
@@ -130,9 +135,11 @@ class World(Invocations):
 
     def all_done(self) -> bool:
         """Whether every order was worked on, and nothing is left anywhere."""
+        foreign_count = sum(order.foreign for order in self.orders.values())
+        groups = self.truth.ledger.failure_groups.failure_groups(self.fleet.name)
         return (
-            all(order.done_count for order in self.orders.values())
+            all(order.done_count or order.foreign for order in self.orders.values())
             and not any(self.truth.queue.messages(url) for url in (*self.queues, *self.fleet.dead_letter_queues))
-            and not self.truth.ledger.quarantine.quarantined(self.fleet.name)[0]
-            and all(group.count == 0 for group in self.truth.ledger.failure_groups.failure_groups(self.fleet.name))
+            and not self.own_entries()
+            and sum(group.count for group in groups) == foreign_count
         )

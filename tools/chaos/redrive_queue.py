@@ -4,6 +4,7 @@ import base64
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from sluice.memory import Call, MemoryQueue
@@ -104,6 +105,14 @@ class PartialQueue(MemoryQueue):
         )
 
 
+class Habit(StrEnum):
+    """What the consumer does with a copy of Sluice's that it fails on."""
+
+    KEEPS = "keeps its stamps"
+    DROPS = "sends it to the dead-letter queue without its stamps"
+    RESENDS = "sends it to its own queue again, without its stamps"
+
+
 @dataclass(slots=True)
 class Order:
     """One message as it was produced, and what the world knows of it. Its body names it."""
@@ -115,6 +124,8 @@ class Order:
     stamps: bool  # the consumer says why it fails on it
     home: str  # the URL of the queue that it was sent to
     says_source: bool = True  # a stamp says which queue it was consumed from
+    habit: Habit = Habit.KEEPS
+    foreign: bool = False  # another service's letter, which never was in the queue
     done_count: int = 0
     again_count: int = 0  # how often an operator said to send it even if it was sent
 

@@ -6,8 +6,8 @@ from functools import partial
 from sluice.config.fleet import QueuePolicy, RedriveMode
 from sluice.model.redriving import Attribute, Message
 from sluice.redriving.failure_groups import CAUSE, SOURCE
-from sluice.redriving.message_copy import FIRST_SENT_AT
-from tools.chaos.redrive_queue import Order, message_name
+from sluice.redriving.message_copy import ATTEMPTS, FIRST_SENT_AT
+from tools.chaos.redrive_queue import Habit, Order, message_name
 from tools.chaos.redrive_scene import MAX_BYTES, VISIBILITY_S, Scene
 
 
@@ -44,9 +44,49 @@ class Traffic(Scene):
         )
         if self.shares and self.fleet.redrive.mode is RedriveMode.AUTO:
             order.says_source = self.rng.random() < 0.5
+        manual = self.fleet.redrive.mode is RedriveMode.MANUAL
+        if kind == "plain" and not (manual and self.shares):  # nobody says there where a bare copy came from
+            order.habit = self.habits.choice(tuple(Habit))
         self.orders[body] = order
         self.truth.queue.put(order.home, body, attributes=attributes, message_group=group, deduplication=f"d{number}")
         self.tell(f"{message_name(body)} is sent ({kind}{', poison' if order.poison else ''})")
+
+    def publish_child(self, source: QueuePolicy, parent: Order, message: Message) -> None:
+        """The consumer publishes a further order with all attributes of the one that it has worked on."""
+        number = len(self.orders)
+        body = f"child-{number:03d}"
+        poison = self.habits.random() < 0.6
+        self.orders[body] = Order(body, message.attributes, parent.message_group, poison, False, source.queue)
+        self.truth.queue.put(
+            source.queue,
+            body,
+            attributes=dict(message.attributes),
+            message_group=parent.message_group,
+            deduplication=f"d{number}",
+        )
+        self.counts["children"] += 1
+        self.tell(f"{body} is sent with the attributes of {message_name(parent.body)}")
+
+    def forget_stamps(self, source: QueuePolicy, order: Order, message: Message) -> None:
+        """The consumer fails on a copy, and sends its body alone, under a new id."""
+        resends = order.habit is Habit.RESENDS
+        self.truth.queue.put(
+            source.queue if resends else str(source.dead_letter_queue),
+            message.body,
+            message_group=message.message_group,
+            deduplication=f"bare-{message.id}",
+        )
+        self.truth.queue.delete(source.queue, [message.receipt])
+        self.counts["bare copies"] += 1
+        self.tell(f"{message_name(order.body)} fails: its consumer {order.habit}")
+
+    def put_foreign(self, url: str) -> None:
+        """EventBridge puts an event that it could not deliver into the dead-letter queue."""
+        body = f"event-{len(self.orders):03d}"
+        attributes = {"RULE_ARN": Attribute("String", "arn"), "ERROR_CODE": Attribute("String", "NO_PERMISSIONS")}
+        self.orders[body] = Order(body, tuple(sorted(attributes.items())), None, True, False, "", foreign=True)
+        self.truth.queue.put(url, body, attributes=attributes)
+        self.counts["foreign"] += 1
 
     def consume(self) -> None:
         """The consumer takes what there is, and works on it for a while."""
@@ -64,6 +104,11 @@ class Traffic(Scene):
             order.done_count += 1
             self.tell(f"{message_name(order.body)} is worked on")
             self.truth.queue.delete(source.queue, [message.receipt])
+            if message.attribute(ATTEMPTS) and self.now < self.quiet_at and self.habits.random() < 0.5:
+                self.publish_child(source, order, message)
+            return
+        if order.habit is not Habit.KEEPS and message.attribute(ATTEMPTS):
+            self.forget_stamps(source, order, message)
             return
         stamps = {
             CAUSE: Attribute("String", f"UnknownItem: {message.id}"),

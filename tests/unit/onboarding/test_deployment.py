@@ -88,7 +88,7 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     (
         document({"redrive": {"max_delay_s": 10}}),
         (
-            "settings.redrive.base_delay_s: must be at most 10 s, which is max_delay_s (got 30 s)",
+            "settings.redrive.base_delay_s: must be at most 10 s, which is max_delay_s (got 300 s)",
             "lower base_delay_s or raise",
         ),
     ),

@@ -364,13 +364,20 @@ def test_judge_retries_at_once_when_the_queue_is_fifo() -> None:
 
 @pytest.mark.parametrize(
     ("attempts", "uniform", "delay_s"),
-    [(0, 0.0, 0.0), (0, 0.5, 5.0), (1, 0.5, 10.0), (2, 0.5, 20.0), (3, 0.5, 30.0), (64, 0.5, 30.0), (5_000, 0.5, 30.0)],
+    [(0, 0.0, 5.0), (0, 0.5, 7.5), (1, 0.5, 15.0), (2, 0.0, 20.0), (3, 0.0, 30.0), (99, 0.5, 45.0)],
 )
 def test_backoff_s_is_a_share_of_the_exponential_delay_when_retries_add_up(
     attempts: int, uniform: float, delay_s: float
 ) -> None:
-    """Full jitter: uniform(0, min(60, 10 * 2^redrives))."""
+    """Between half and all of min(60, 10 * 2^redrives)."""
     assert backoff_s(POLICY, attempts, uniform) == delay_s
+
+
+def test_retries_outlast_an_ordinary_outage_by_default() -> None:
+    """A quarter of an hour at least, and half an hour at most."""
+    policy = RedrivePolicy()
+    for uniform, total_s in ((0.0, 900.0), (1.0, 1_800.0)):
+        assert sum(backoff_s(policy, attempt, uniform) for attempt in range(policy.max_retries)) == total_s
 
 
 # --------------------------------------------------------------------------- order, pace, jobs

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from sluice.memory import Fault, When, faulty_ports
 from sluice.model.redriving import Attribute, JobState, Message
+from sluice.ports.errors import LostAnswerError
 from sluice.redriving.message_copy import ATTEMPTS
 from sluice.redriving.verdict import TWICE
 from tests.support.redrive_worlds import START, World, fleet, text
@@ -194,3 +196,16 @@ def test_trace_of_a_message_travels_along() -> None:
     assert outcomes(world) == ["retried"]
     (copy,) = world.ports.queue.messages(world.queue)
     assert copy.trace == "Root=1-5759e988-bd862e3f"
+
+
+def test_retry_is_still_known_when_its_dead_letter_is_quarantined_in_doubt() -> None:
+    """What its consumer made of the copy that may have been sent is counted on from it."""
+    world = World(fleet(max_retries=1))
+    world.put_dead("poison", sluice_source=world.to.arn)
+    lost = faulty_ports(
+        world.ports, lambda call: Fault(When.AFTER, LostAnswerError("lost")) if call.method == "send" else None
+    )
+    assert [str(result.outcome) for result in world.process(lost)] == ["kept"]
+    world.now += 100
+    fail(world, {})
+    assert sorted(outcomes(world)) == ["quarantined", "quarantined"]

@@ -38,6 +38,10 @@ SHOWN = [
     ("Msg 1205, Level 13, State 51, Line 7", "Msg 1205, Level 13, State 51, Line <n>"),
     ("E11000 duplicate key error", "E11000 duplicate key error"),
     ("Http503Exception: down", "Http503Exception: down"),
+    ("503: busy", "503: busy"),
+    ("[503] busy with order 17", "[503] busy with order <n>"),
+    ("the request failed with 503", "the request failed with 503"),
+    ("responseStatus: 503", "responseStatus: 503"),
     ("Log4jException: bad layout", "Log4jException: bad layout"),
     # Numbers that count or name something are not codes.
     ("order 404 not found", "order <n> not found"),
@@ -56,6 +60,8 @@ SHOWN = [
     ("login to postgres://shop:hunter2@db.local:5432/orders failed", "login to postgres://db.local/<path> failed"),
     ("broke at 24/Nov/2026:02:15:00 +0000", "broke at <time>"),
     ("broke on 2026/11/24 02:15:00", "broke on <time>"),
+    ("token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc expired", "token <id> expired"),
+    ('strconv.Atoi: parsing "abc": invalid syntax', 'strconv.Atoi: parsing "<name>": invalid syntax'),
     ("peer 2001:db8::17 is gone", "peer <ip> is gone"),
     # Quoted names of the code's own tell causes apart, and so do quoted sentences.
     ("KeyError: 'street'", "KeyError: 'street'"),

@@ -46,7 +46,7 @@ def test_settle_sends_back_and_lets_go_when_a_message_may_be_retried() -> None:
     assert world.bodies() == ["a"]
     assert world.bodies(world.dead_letters) == []
     assert world.ports.queue.read(world.fleet.queue, world.now).delayed.value == 1  # type: ignore[union-attr]
-    world.now += 6  # uniform 0.5 of 10 s
+    world.now += 8  # 7.5 s, in whole seconds
     assert len(world.ports.queue.receive(world.fleet.queue, 10, 30)) == 1
     (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
     assert (group.cause, group.count, group.seen_count) == ("Broken: it is", 0, 1)

@@ -44,11 +44,11 @@ class RedrivePolicy(Section):
         default=3, ge=0, le=100, description="How many times a dead letter is retried before it is quarantined."
     )
     base_delay_s: Number = Field(
-        default=30.0,
+        default=300.0,
         ge=0,
         le=900,
         description="The longest delay of a dead letter's first automatic retry, in seconds, at most `max_delay_s`."
-        " Each further retry doubles it.",
+        " Each further retry doubles it, and each waits at least half of its longest delay.",
     )
     max_delay_s: Number = Field(
         default=900.0,

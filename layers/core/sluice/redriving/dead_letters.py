@@ -207,7 +207,8 @@ class DeadLetterProcessor:
             stamped=stamped,
             answers=past.answers,
         )
-        copied = message.source is None or past.answers is not None
+        # Where it may have been sent before, what becomes of that copy is still to be known by that.
+        copied = (message.source is None or past.answers is not None) and not past.is_retried
         return whole if retried or (copied and past.twin is None) else replace(whole, letter=None)
 
     def _note_copy(self, message: Message) -> None:

@@ -42,6 +42,7 @@ class LetterPast:
         answers: the handled dead letter that it is a copy of, as far as the ledger remembers it.
         is_copy: whether the ledger knows it for a copy of what Sluice sent to the queue.
         twin: the handled dead letter that is the same message.
+        is_retried: whether it was to be sent back before, and so perhaps was.
     """
 
     attempts: int = 0
@@ -49,6 +50,7 @@ class LetterPast:
     answers: HandledLetter | None = None
     is_copy: bool = False
     twin: HandledLetter | None = None
+    is_retried: bool = False
 
 
 def return_window_s(fleet: Fleet, visibility_s: float) -> float:
@@ -79,8 +81,9 @@ def past_of(
     least = max(carried.count or 0, 0 if carried.readable else limit)
     own = next((one for one in handled if one.letter_id == message.id), None)
     if own is not None:  # it was judged before, and is here still: whether it was sent is for its claim to say
-        before = own.attempts - (own.due_at is not None)
-        return LetterPast(max(least, before), carried.readable, is_copy=own.answers is not None)
+        retried = own.due_at is not None
+        attempts = max(least, own.attempts - retried)
+        return LetterPast(attempts, carried.readable, is_copy=own.answers is not None, is_retried=retried)
     origin = origin_of(message, to)
     if twin := _twin_of(message, to, origin, (*handled, *beside)):
         return LetterPast(max(least, twin.attempts), carried.readable, is_copy=True, twin=twin)

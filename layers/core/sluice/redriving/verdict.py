@@ -15,7 +15,7 @@ Theory of operation
    messages are retried again. `transient` causes (a database that is down) burst too, and are retried all the same. A
    group by shape alone does not trip: its messages have a form in common, and no cause that is known.
 6. It was sent back `max_retries` times: quarantine.
-7. Otherwise retry, after a delay with full jitter: `uniform(0, min(max_delay_s, base_delay_s * 2^redrives))` seconds,
+7. Otherwise retry, after a delay with jitter: `uniform(0.5, 1) * min(max_delay_s, base_delay_s * 2^redrives)` seconds,
    `redrives` being those before this one. FIFO queues know no delay per message: there it goes at once.
    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 
@@ -166,8 +166,12 @@ def _unwanted(policy: RedrivePolicy, own: Cause, history: DeadLetterHistory) -> 
 
 
 def backoff_s(policy: RedrivePolicy, attempts: int, uniform: float) -> float:
-    """Full jitter: between nothing and the exponential delay, in seconds; 0 <= uniform < 1."""
-    return uniform * min(policy.max_delay_s, policy.base_delay_s * 2.0 ** min(attempts, 64))
+    """Between half of the exponential delay and all of it, in seconds; 0 <= uniform < 1.
+
+    With half of it surely waited for, the default's three retries take a quarter of an hour at least, which outlasts
+    an ordinary outage. The other half parts messages that failed together.
+    """
+    return (0.5 + 0.5 * uniform) * min(policy.max_delay_s, policy.base_delay_s * 2.0 ** min(attempts, 64))
 
 
 MARGIN_SHARE = 0.25  # of the retention: a day of four, SQS's default

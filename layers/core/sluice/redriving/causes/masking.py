@@ -58,6 +58,7 @@ _KINDS: Final = (
     ("ip6", _IP6),
     ("quote", _QUOTED),
     ("path", _PATH),
+    ("id", r"(?<!\w)eyJ[\w-]{8,500}\.[\w-]{2,500}(?:\.[\w-]{0,500})?"),  # a JSON Web Token
     ("id", r"(?<!\w)0x[0-9a-f]+(?!\w)"),
     ("id", r"(?<!\w)(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,}(?!\w)"),
     ("n", rf"(?<!\w)(?:\d+(?:[.,:]\d+)*{_UNIT}?)+(?!\w)"),
@@ -150,7 +151,11 @@ def _mask_quoted(match: re.Match[str], about_code: bool) -> str:
     before = line[max(0, start - 24) : start]
     names_code = _IDENTIFIER.fullmatch(content) and (about_code or _CODE_NOUN.search(before))
     # A JSON key, and the argument with which Python shows an exception: KeyError('street'), OSError('no route').
-    is_key = _IDENTIFIER.fullmatch(content) and re.match(r"\s?:", line[match.end() : match.end() + 2])
+    is_key = (
+        _IDENTIFIER.fullmatch(content)
+        and re.search(r"[{,]\s?$", before)
+        and re.match(r"\s?:", line[match.end() : match.end() + 2])
+    )
     is_argument = re.search(r"(?:Error|Exception|Failure)\($", before) and " " in content
     is_sentence = len(content.split()) > _NAME_WORDS or len(content) > _NAME_LENGTH
     if names_code or is_key or is_argument or is_sentence or codes_in(content):

@@ -32,7 +32,7 @@ _AHEAD: Final = r"\)?\s?[:-]?\s?"
 _CODES: Final = (
     # What vendors number behind a prefix: Oracle, MySQL, IBM MQ, DB2, Microsoft Entra, MongoDB; and E2BIG.
     (
-        r"(?-i:(?<!\w)(?:(?:ORA|TNS|PLS|SP2|DPY|DPI|RMAN|KUP|DRG|MY)-\d{3,6}|(?:AMQ|JMSWMQ|AADSTS)\d{4,7}"
+        r"(?-i:(?<!\w)(?:(?:ORA|TNS|PLS|SP2|DPY|DPI|RMAN|KUP|DRG|MY)-\d{1,6}|(?:AMQ|JMSWMQ|AADSTS)\d{4,7}"
         r"|SQL\d{4,5}[NWC]|E11000|E2BIG|ERR_\w*)(?!\w))"
     ),
     # Five letters or digits; PHP adds the driver's own number.
@@ -46,7 +46,7 @@ _CODES: Final = (
     # Status 503, responseCode=503, error code: 1205, exit status 1, [Errno 111], rc=5.
     rf"(?:{_BEFORE_CODE})[\s_-]?code{_GAP}{_NUMBER}",
     (
-        r"(?<![a-z])(?:status|exit(?:ed)?(?:\s(?:status|with))?|signal|errno|win\s?error|wsa\s?error|hresult|sql\s?code"
+        r"(?<![a-z])(?:(?:(?:http|response|error)[\s_-]?)?status|exit(?:ed)?(?:\s(?:status|with))?|signal|errno|win\s?error|wsa\s?error|hresult|sql\s?code"
         rf"|ret\s?code|rc|gaierror){_GAP}{_NUMBER}"
     ),
     r"(?<!\w)(?:msg|level|state|severity|class)\s\d{1,5}(?=,\s(?:level|state|line|procedure)|,?$|\))",  # SQL Server
@@ -60,13 +60,13 @@ _CODES: Final = (
         + _STATUS
     ),
     (
-        r"(?<!\w)(?:returned|responded(?:\swith)?|answered(?:\swith)?|replied(?:\swith)?|got|received|response|gave"
+        r"(?<!\w)(?:returned|failed\swith|responded(?:\swith)?|answered(?:\swith)?|replied(?:\swith)?|got|received|response|gave"
         rf"|upstream|unexpected|success)(?:\s(?:an?|was|is))?[\s:=(]{{1,3}}{_STATUS}{_NOT_COUNTED}"
     ),
     rf"(?<![\w.,])[1-5]\d\d(?={_AHEAD}(?:(?-i:{_PHRASES})|{_CLEAR_PHRASES})\b)",
     r"(?-i:(?<![\w.,])\d{1,2}(?=\s[A-Z]{4,}(?:_[A-Z]+)*:))",  # gRPC in Node: `14 UNAVAILABLE: ...`
     r"(?<=\()0x[89c][0-9a-f]{7}(?=\))",  # HRESULT and NTSTATUS: `(0x80004005)`
-    r"^[1-5]\d\d$",  # a status and nothing else
+    r"^[1-5]\d\d(?=$|:\s|\s-\s)|^\[[1-5]\d\d\](?=\s|$)",  # 503, 503: busy, 503 - busy, [503] busy
 )
 CODE_PATTERN: Final = "|".join(f"(?:{one})" for one in _CODES)
 _CODE: Final = re.compile(CODE_PATTERN, re.IGNORECASE)
