@@ -21,7 +21,7 @@ from tools.sandbox.sandbox import missing
 pytestmark = pytest.mark.sandbox
 
 UP = "Ctrl-C stops everything."
-UP_WITHIN_S, ENDED_WITHIN_S = 240.0, 60.0
+UP_WITHIN_S, ENDED_WITHIN_S = 600.0, 120.0
 
 
 @pytest.fixture
@@ -64,14 +64,14 @@ def exports(copy: Path) -> Iterator[str]:
 def test_own_consumer_works_when_the_page_is_followed(copy: Path, exports: str, eventually: Callable[..., Any]) -> None:
     """The fleet starts from no instance, does each of the tasks once, with the permissions of the instance's role."""
     sent = subprocess.run(
-        ["bash", "-eu", "-c", f"{exports}\n{block_with('celery_tasks.py 20')}"],
+        ["bash", "-eu", "-c", f"{exports}\n{block_with('celery_tasks.py 6')}"],
         cwd=copy, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert (sent.returncode, sent.stdout) == (0, "sent 20 tasks of 1 s\n"), sent.stderr
+    assert (sent.returncode, sent.stdout) == (0, "sent 6 tasks of 1 s\n"), sent.stderr
 
     def done() -> list[int]:
         log = copy / "build/sandbox/work.jsonl"
         lines = map(json.loads, log.read_text().splitlines()) if log.exists() else ()
         return sorted(line["task"] for line in lines if line["event"] == "done")
 
-    assert eventually(lambda: len(done()) >= 20 and done()) == list(range(20))
+    assert eventually(lambda: len(done()) >= 6 and done()) == list(range(6))

@@ -169,11 +169,14 @@ def test_drain_says_so_when_systemd_killed_its_consumer(
     stopped = catch_events({"source": ["aws.ssm"], "detail": {"instance-id": [instance_id], "status": ["Failed"]}})
     yard.group.desire(0)
     yard.invoke(eventually(ending)[0])
-    yard.invoke(eventually(stopped)[0])
-    assert yard.drain().note == (
+    yard.invoke(eventually(stopped, 90.0)[0])
+    note = yard.drain().note
+    assert note.startswith(
         "instance released: unit consumer.service was killed before it had finished: it did not stop within its own"
-        " stop timeout"
+        " stop timeout. The main process of unit consumer.service does not handle the signal to stop."
     )
+    assert "a TimeoutStopSec of 1 s, which is shorter than drain.deadline_s (300 s)" in note
+    assert yard.drain().outcome is DrainOutcome.INTERRUPTED
     eventually(lambda: instance_id not in yard.group.states())
 
 
@@ -199,7 +202,7 @@ def test_consumer_that_forks_loses_nothing_when_systemd_would_signal_all_of_it(
     eventually(lambda: log.read_text().count("begun") == 2)
     yard.group.desire(0)
     yard.invoke(eventually(ending)[0])
-    yard.invoke(eventually(stopped)[0])
+    yard.invoke(eventually(stopped, 90.0)[0])
     assert log.read_text().split("\n") == ["begun", "begun", "main asked", "worked", "worked", ""]
     assert not [*log.with_suffix(".run").rglob("*.conf")]
 

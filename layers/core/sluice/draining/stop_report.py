@@ -26,8 +26,9 @@ UNCHANGED = {
     " systemctl daemon-reload on an instance to see why.",
     "no-main-process": "systemd does not know the main process of unit {unit}, so all of its processes get the signal"
     " to stop. Set Type= or PIDFile= in the unit.",
-    "not-handled": "The main process of unit {unit} does not handle the signal to stop: it ends at once, whatever it"
-    " works on. Have it handle SIGTERM. If it is a shell script, start the consumer with exec.",
+    "not-handled": "The main process of unit {unit} does not handle the signal to stop. It ends at once, whatever it"
+    " works on, or not at all if it ignores the signal. Have it handle SIGTERM. If it is a shell script, start the"
+    " consumer with exec.",
     "shell": "Unit {unit} is run by a shell script that does not pass the signal to stop on, so all of its processes"
     " get it. Start the consumer with exec in the script.",
 }
