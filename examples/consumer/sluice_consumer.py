@@ -76,6 +76,15 @@ NAME: Final = r"[A-Za-z0-9][A-Za-z0-9@._:/\\-]{0,127}"
 OPTIONS: Final = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard"})
 
 
+# A container is one network hop further away than its instance, and an answer goes one hop by default.
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-options.html
+SILENT: Final = (
+    "the instance metadata service does not answer ({error}). In a container, allow its answers two hops: aws ec2"
+    " modify-instance-metadata-options --http-endpoint enabled --http-put-response-hop-limit 2 --instance-id"
+    " <instance>, and the same in the launch template; or run the container on the host's network"
+)
+
+
 class MetadataError(Exception):
     """The instance metadata service did not answer as it should; try again."""
 
@@ -103,7 +112,7 @@ class Metadata:
                 return None
             raise MetadataError(str(error)) from error
         except OSError as error:
-            raise MetadataError(str(error)) from error
+            raise MetadataError(SILENT.format(error=error)) from error
 
     def _ask(self, method: str, path: str, headers: Mapping[str, str]) -> str:
         url = f"{self._url}/latest/{path}"

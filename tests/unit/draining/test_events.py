@@ -23,6 +23,10 @@ from tests.support.drains import COMMAND, NOW, OUR_HOOK, a_drain, changed
     [
         ("Terminating:Wait", FoundWaiting("orders", OUR_HOOK)),
         ("Warmed:Terminating:Wait", FoundWaiting("orders", OUR_HOOK)),
+        ("ReplacingRootVolume:Wait", FoundWaiting("orders", OUR_HOOK)),
+        ("ReplacingRootVolume", None),
+        ("ReplacingRootVolume:Proceed", InstanceGone("ReplacingRootVolume:Proceed")),
+        ("RootVolumeReplaced", InstanceGone("RootVolumeReplaced")),
         ("Terminating:Proceed", InstanceGone("Terminating:Proceed")),
         ("Warmed:Terminating:Proceed", InstanceGone("Warmed:Terminating:Proceed")),
         ("Terminating:Retained", FoundRetained("orders", OUR_HOOK)),

@@ -279,6 +279,8 @@ def event_for_state(fleet: str, hook: HookAction, aws_state: str | None) -> Grou
         hook: our hook on that instance, without token.
         aws_state: Auto Scaling's own name of the instance's state; None if the group does not show it. States after
             https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html and
+            https://docs.aws.amazon.com/autoscaling/ec2/userguide/replace-root-volume.html (a termination hook holds an
+            instance before its root volume is replaced) and
             https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html (an instance that
             goes back to its warm pool waits at its termination hook in Warmed:Pending:Wait)
     """
@@ -288,12 +290,14 @@ def event_for_state(fleet: str, hook: HookAction, aws_state: str | None) -> Grou
         return FoundInService()
     found: GroupEvent | None = None
     match aws_state.removeprefix("Warmed:").split(":"):
-        case ["Terminating", "Wait"]:
+        case ["Terminating" | "ReplacingRootVolume", "Wait"]:
             found = FoundWaiting(fleet, hook)
         case ["Pending", "Wait"]:
             found = FoundPoolWaiting(fleet, hook)
         case ["Terminating" | "Pending", "Retained"]:
             found = FoundRetained(fleet, hook)
-        case ["Terminating" | "Pending", "Proceed"] | ["Terminated" | "Stopped" | "Running" | "Hibernated"]:
+        case ["Terminating" | "Pending" | "ReplacingRootVolume", "Proceed"] | [
+            "Terminated" | "RootVolumeReplaced" | "Stopped" | "Running" | "Hibernated"
+        ]:
             found = InstanceGone(aws_state)
     return found

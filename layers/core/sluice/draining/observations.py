@@ -21,7 +21,7 @@ from sluice.draining.events import (
 )
 from sluice.model.consumers import Consumer, ConsumerStatus
 from sluice.model.draining import UNDER_WAY, CommandStatus, Drain, HookAction
-from sluice.model.frozen import dataclass
+from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import GroupReading
 
 # Reports of a consumer that are signs of life of its drain.
@@ -89,8 +89,13 @@ def reported(consumer: Consumer) -> DrainReported | None:
     return DrainReported(max(at_work), done=False, draining_at=max(draining, default=None)) if at_work else None
 
 
-def our_hook(fleet: Fleet, instance_id: str) -> HookAction:
-    """The lifecycle action by which a fleet's group waits for the drain of an instance."""
+def our_hook(fleet: Fleet, instance_id: str, drain: Drain | None = None) -> HookAction:
+    """The lifecycle action by which a fleet's group waits for the drain of an instance.
+
+    A drain keeps the group and the hook that it began with, whatever the fleet's document says since.
+    """
+    if drain is not None and drain.hook is not None:
+        return replace(drain.hook, token=None)
     return HookAction(fleet.group, fleet.drain.hook, instance_id)
 
 

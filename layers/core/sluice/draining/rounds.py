@@ -20,11 +20,18 @@ from sluice.draining.deadlines import (
     needs_status_check,
     next_check_at,
 )
-from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting, Tick
+from sluice.draining.events import (
+    FoundPoolWaiting,
+    FoundRetained,
+    FoundWaiting,
+    GroupEvent,
+    Tick,
+    event_for_state,
+)
 from sluice.draining.executor import DrainExecutor, DrainProgress
 from sluice.draining.holding import WaitingHolder
 from sluice.draining.nothing_to_finish import nothing_found
-from sluice.draining.observations import Observation, events_for, group_events, urgency
+from sluice.draining.observations import Observation, events_for, group_events, our_hook, urgency
 from sluice.draining.telemetry import DrainTelemetry
 from sluice.model.chain import Chain, Next
 from sluice.model.draining import UNDER_WAY, CommandStatus, Drain
@@ -76,7 +83,9 @@ class DrainRounds:
         now = self.now()
         in_full |= any(is_due(drain, fleet.drain, now) or is_retry_due(drain, now) for drain in drains.values())
         observed = self._observe(fleet, drains, in_full=in_full)
-        found = group_events(fleet, drains, observed.reading)
+        elsewhere = {key: each for key, each in drains.items() if each.hook and each.hook.group != fleet.group}
+        found = group_events(fleet, drains.keys() - elsewhere.keys(), observed.reading)
+        found |= {key: self._event_elsewhere(fleet, each) for key, each in elsewhere.items()}
         waiting: list[DrainProgress] = []
         for instance_id in sorted({*drains, *found}, key=lambda key: (urgency(drains.get(key)), key)):
             drain, group_event = drains.get(instance_id), found.get(instance_id)
@@ -134,6 +143,17 @@ class DrainRounds:
             return {}
         ask = partial(self.ports.instances.unregistered, refused)
         return dict(self._read(fleet, "which instances have no agent", ask) or {})
+
+    def _event_elsewhere(self, fleet: Fleet, drain: Drain) -> GroupEvent | None:
+        """The event that the group of a drain makes which began before the fleet was given another group."""
+        hook = our_hook(fleet, drain.instance_id, drain)
+        try:
+            member = self.ports.group.membership(drain.instance_id)
+        except PortError as error:
+            self.telemetry.failed(fleet, "the instance's group could not be read", error)
+            return None
+        aws_state = member.aws_state if member is not None and member.group == hook.group else None
+        return event_for_state(fleet.name, hook, aws_state)
 
     def _read_group(self, fleet: Fleet) -> GroupReading | None:
         def ask() -> GroupReading:

@@ -320,7 +320,8 @@ class DrainService:
         return " ".join(advice(read_output(output), fleet.drain.deadline_s))
 
     def _reported(self, notice: payloads.ReportNotice) -> Response:
-        fleet, report = self.directory.managing(notice.group), notice.report
+        report = notice.report
+        fleet = self.directory.managing(notice.group) or self._drained_from(notice.group, report.instance_id)
         if fleet is None:
             return {"ignored": f"group {notice.group} is no fleet's"}
         instance_id = report.instance_id
@@ -328,13 +329,13 @@ class DrainService:
         if known is None:
             # An instance without a record must be in the group: a report makes no record of anything else.
             member = self.ports.group.membership(instance_id)
-            if member is None or member.group != fleet.group:
+            if member is None or member.group != notice.group:
                 self.log.warning(
                     "consumer's report ignored: its instance is not in the fleet's group",
                     fleet=fleet.name,
                     instance_id=instance_id,
                 )
-                return {"ignored": f"instance {instance_id} is not in group {fleet.group}"}
+                return {"ignored": f"instance {instance_id} is not in group {notice.group}"}
         consumer = self._track(fleet, instance_id, ReportReceived(report), known)
         response = _boot_response(fleet, instance_id, consumer)
         event = None if consumer is None or report.status in NOT_OF_DRAINS else reported(consumer)
@@ -344,6 +345,15 @@ class DrainService:
         if drain is None or drain.state not in UNDER_WAY:
             return response
         return response | to_response(fleet, instance_id, self._advance(fleet, instance_id, event, drain))
+
+    def _drained_from(self, group: str, instance_id: str) -> Fleet | None:
+        """The fleet that drains an instance of a group that was its group when the drain began, and is no longer."""
+        entries = self.ports.ledger.drains.unreleased()
+        for name in (entry.fleet for entry in entries if entry.instance_id == instance_id):
+            drain = self.ports.ledger.drains.drain(name, instance_id)
+            if drain is not None and drain.hook is not None and drain.hook.group == group:
+                return self.directory.known(name)
+        return None
 
     # ----------------------------------------------------------------- records
 

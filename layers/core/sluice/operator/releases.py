@@ -54,7 +54,7 @@ class Releaser:
             instance_id=request.instance_id,
             requested_by=request.requested_by or by,
         )
-        event = OperatorRelease(fleet.name, our_hook(fleet, request.instance_id))
+        event = OperatorRelease(fleet.name, our_hook(fleet, request.instance_id, record))
         after = self.executor.advance_drain(fleet, request.instance_id, (event,), record)
         self.follower.follow(fleet, after)
         return to_response(fleet, request.instance_id, after)
@@ -66,13 +66,14 @@ class Releaser:
             PayloadError: the group does not have the instance, or does not hold it.
         """
         member = self.ports.group.membership(instance_id)
-        if member is None or member.group != fleet.group:
+        hook = our_hook(fleet, instance_id, record)
+        if member is None or member.group != hook.group:
             where = "in no Auto Scaling group" if member is None else f"in Auto Scaling group {member.group}"
             raise PayloadError(
-                f"release.instance_id: {instance_id} is {where}, not in {fleet.group}, the group of fleet"
+                f"release.instance_id: {instance_id} is {where}, not in {hook.group}, the group of fleet"
                 f" {fleet.name}. Nothing was released"
             )
-        held = event_for_state(fleet.name, our_hook(fleet, instance_id), member.aws_state)
+        held = event_for_state(fleet.name, hook, member.aws_state)
         under_way = record is not None and record.state in UNDER_WAY
         if not isinstance(held, FoundWaiting | FoundPoolWaiting | FoundRetained) and not under_way:
             raise PayloadError(
