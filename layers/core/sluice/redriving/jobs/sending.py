@@ -180,7 +180,8 @@ class JobSender:
                 None
                 if copy.carries_attempts
                 else remembered(
-                    message.message,
+                    # Beside the record of an earlier copy, which may come back as well.
+                    replace(message.message, id=f"{message.message.id}/{job.id}"),
                     route.to,
                     attempt,
                     began_at,
