@@ -34,7 +34,7 @@ from sluice.model.redriving import Message
 from sluice.ports.aws_services import EARLIER_FAILED
 from sluice.ports.errors import ConflictError, LostAnswerError, NeedsFixError, PortError, RefusedError, TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.dead_letters import LetterOutcome
+from sluice.redriving.letter_results import LetterOutcome
 from tests.integration.contract_worlds import FAKE, AwsWorld
 from tests.support import redrive_worlds
 from tests.support.metrics import metrics_of

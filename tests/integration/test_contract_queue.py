@@ -89,7 +89,10 @@ def test_facts_tell_what_the_queue_is(world: World) -> None:
     assert (facts.fifo, facts.visibility_s, facts.max_bytes) == (True, 45.0, 2048)
     assert facts.retention_s == 345_600.0
     assert facts.dead_letter_arn == world.ports.queue.facts(dead).arn
+    assert facts.max_receive_count is not None
+    assert facts.max_receive_count >= 1
     assert world.ports.queue.facts(dead).dead_letter_arn is None
+    assert world.ports.queue.facts(dead).max_receive_count is None
     assert not world.ports.queue.facts(world.make_queue()).fifo
 
 

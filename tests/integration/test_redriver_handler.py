@@ -165,12 +165,14 @@ def failing(ports: MemoryPorts, method: str, error: Exception) -> Ports:
 
 @pytest.mark.parametrize("name", BATCHES)
 def test_batch_is_sent_back_whole_when_each_message_may_be_retried(name: str) -> None:
-    """Text, binary and FIFO dead letters arrive in their queue with all they had, and none is named as failed."""
+    """Text, binary and FIFO dead letters arrive in their queue with all they had; FIFO ones go one by one."""
     batch = event(name)
     world = World(a_fleet(suffix=".fifo" if "fifo" in name else ""))
-    assert world.respond(batch) == {"batchItemFailures": []}
+    held = [{"itemIdentifier": record["messageId"]} for record in batch["Records"] if "fifo" in name]
+    assert world.respond(batch) == {"batchItemFailures": held}
     suffix = ".fifo" if "fifo" in name else ""
     received = [read_record(record) for record in batch["Records"]]
+    received = received[:1] if suffix else received  # both are of one FIFO message group
     for message, dead in zip(world.sent(suffix=suffix), received, strict=True):
         assert (message.body, message.message_group) == (dead.body, dead.message_group)
         own = {name: value for name, value in dead.attributes if not name.startswith("sluice.")}

@@ -55,7 +55,6 @@ class Fleet:
         }
         world.put_document(self.name, document)
         self.invocations = 0
-        self.polled: list[str] = []  # bodies, in the order in which the last poll received them
 
     def invoke(self, event: object) -> Any:
         """One invocation, with answers that do not wait."""
@@ -92,9 +91,7 @@ class Fleet:
         """Lambda's poller hands over what is in the dead-letter queue and deletes what it may; the bodies kept."""
         arn, source = (self.ports.queue.facts(url).arn for url in (self.dead_letters, self.queue))
         kept: list[str] = []
-        self.polled = []
         while received := self.ports.queue.receive(self.dead_letters, 10, 30.0):
-            self.polled += [message.body for message in received]
             if self.world.kind == "moto":  # which has no DeadLetterQueueSourceArn
                 received = tuple(replace(message, source=source) for message in received)
             answered = self.invoke({"Records": [as_record(message, arn) for message in received]})
@@ -116,18 +113,24 @@ class Fleet:
 
 @pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])
 def test_dead_letters_come_back_whole_when_they_were_retried_quarantined_and_redriven(world: World, fifo: bool) -> None:
-    """One retry, then quarantine, then an operator's redrive: body, attributes, order and count are as expected."""
+    """One retry, then quarantine, then an operator's redrive: body, attributes, order and count are as expected.
+
+    On a FIFO queue the first is retried, and what is behind it follows it into quarantine.
+    """
     fleet = Fleet(world, fifo=fifo, max_retries=1)
     fleet.send("a", "b", "c")
-    for _ in range(2):  # the first failing is retried, the second is quarantined
+    for nth in range(2):  # the first failing is retried, the second is quarantined
         fleet.fail()
-        assert fleet.poll() == []
+        if fifo and nth == 0:
+            assert sorted(fleet.poll()) == ["a", "b", "c"], "held until the copy of the first has settled"
+            world.pass_time(65 + fleet.ports.queue.facts(fleet.queue).visibility_s)
+        else:
+            assert fleet.poll() == []
     entries, _ = fleet.ports.ledger.quarantine.quarantined(fleet.name)
     kept = [fleet.ports.archive.load(entry.key) for entry in entries]
     assert sorted(message.body for message in kept) == ["a", "b", "c"]
-    if fifo:
-        assert [message.body for message in kept] == fleet.polled
-        assert world.kind == "moto" or fleet.polled == ["a", "b", "c"]  # moto dead-letters a FIFO queue in any order
+    if fifo:  # moto dead-letters a FIFO queue in any order
+        assert world.kind == "moto" or [message.body for message in kept] == ["a", "b", "c"]
     assert sum(group.count for group in fleet.ports.ledger.failure_groups.failure_groups(fleet.name)) == 3
 
     world.pass_time(1.0)
@@ -136,11 +139,11 @@ def test_dead_letters_come_back_whole_when_they_were_retried_quarantined_and_red
     messages = fleet.received()
     assert sorted(message.body for message in messages) == ["a", "b", "c"]
     if fifo:
-        assert [message.body for message in messages] == fleet.polled
+        assert [message.body for message in messages] == [message.body for message in kept]
     for message in messages:
         own = tuple((name, value) for name, value in message.attributes if not name.startswith("sluice."))
         assert own == OWN
-        assert message.attribute("sluice.attempts") == "2"
+        assert message.attribute("sluice.attempts") == ("1" if fifo and message.body != kept[0].body else "2")
         origin = origin_of(message, fleet.ports.queue.facts(fleet.queue))
         assert origin is not None
         assert (origin.job_id, origin.message_id in {entry.message_id for entry in entries}) == (job["id"], True)

@@ -123,7 +123,6 @@ def test_judge_bounds_delay_and_attempts_when_it_retries(
     if verdict.kind is VerdictKind.RETRY:
         assert verdict.attempt == attempts + 1 <= policy.max_retries
         assert 0 <= verdict.delay_s <= min(900.0, policy.max_delay_s, policy.base_delay_s * 2.0 ** min(attempts, 900))
-        assert not (queue.fifo and verdict.delay_s)
         assert copy_of(message, verdict.attempt, queue) is not None
         assert message.source in {None, ARN} or message.source == ""
     else:

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.config.fleet import Fleet, RedrivePolicy
-from sluice.memory import MemoryPorts, MemoryQueue, memory_ports, queue_url
+from sluice.memory import Call, Fault, MemoryPorts, MemoryQueue, When, faulty_ports, memory_ports, queue_url
 from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry, RedriveJob
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.stack import Ports
-from sluice.redriving.dead_letters import DeadLetterProcessor, DeadLetterResult
+from sluice.redriving.dead_letters import DeadLetterProcessor
 from sluice.redriving.failure_groups import CAUSE
 from sluice.redriving.jobs.runner import Runner
 from sluice.redriving.jobs.slices import Slice
+from sluice.redriving.letter_results import DeadLetterResult
 from sluice.redriving.payloads import read_record
 from tests.support.redrive_jobs import redrive_job
 
@@ -241,3 +242,16 @@ class World:
         after = self.ports.ledger.jobs.job("orders", job.id)
         assert after is not None
         return after
+
+
+def failing(world: World, method: str, error: BaseException, when: When = When.BEFORE, nth: int = 0) -> Ports:
+    """The world's ports, of which the nth call of a method fails."""
+    seen = [0]
+
+    def decide(call: Call) -> Fault | None:
+        if call.method != method:
+            return None
+        seen[0] += 1
+        return Fault(when, error) if seen[0] == nth + 1 else None
+
+    return faulty_ports(world.ports, decide)

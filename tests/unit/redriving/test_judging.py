@@ -357,9 +357,14 @@ def test_judge_follows_into_the_same_group_when_an_earlier_message_of_the_messag
     assert (verdict.kind, verdict.failure_group, verdict.cause) == (VerdictKind.QUARANTINE, held.id, held.words)
 
 
-def test_judge_retries_at_once_when_the_queue_is_fifo() -> None:
-    """FIFO queues know no delay per message."""
-    assert judged(letter(message_group="g"), POLICY, FIFO, DeadLetterHistory(LetterPast(2)), 0.99).delay_s == 0.0
+@pytest.mark.parametrize("waited_s", [0.0, 7.0, 1_000.0])
+def test_judge_counts_the_wait_in_a_fifo_dead_letter_queue(waited_s: float) -> None:
+    """FIFO queues know no delay per message: the dead letter waits where it is, and what it has waited counts."""
+    history = DeadLetterHistory(LetterPast(2), waited_s=waited_s)
+    backoff = backoff_s(POLICY, 2, 0.5)
+    assert backoff > 7
+    assert judged(letter(message_group="g"), POLICY, FIFO, history, 0.5).delay_s == max(0.0, backoff - waited_s)
+    assert judged(letter(message_group="g"), POLICY, QUEUE, history, 0.5).delay_s == backoff
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from sluice.model.payload_error import PayloadError
 from sluice.model.redriving import JobState, Selection
 from sluice.ports.errors import LostAnswerError, TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.dead_letters import LetterOutcome
 from sluice.redriving.jobs.lifecycle import create_job
+from sluice.redriving.letter_results import LetterOutcome
 from sluice.redriving.message_copy import ATTEMPTS
 from sluice.redriving.message_editor import Editor, key_of
 from sluice.redriving.retention import RetentionGuard, is_due, is_turn

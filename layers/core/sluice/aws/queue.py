@@ -107,6 +107,7 @@ class SqsQueue:
             max_bytes=int(found["MaximumMessageSize"]),
             visibility_s=float(found["VisibilityTimeout"]),
             dead_letter_arn=policy.get("deadLetterTargetArn"),
+            max_receive_count=int(policy["maxReceiveCount"]) if "maxReceiveCount" in policy else None,
         )
 
     def receive(self, queue_url: str, limit: int, visibility_s: float, wait_s: float = 0.0) -> tuple[Message, ...]:

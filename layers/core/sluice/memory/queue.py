@@ -69,6 +69,7 @@ class MemoryQueue:
             max_bytes=max_bytes,
             visibility_s=visibility_s,
             dead_letter_arn=target,
+            max_receive_count=max_receive_count if target else None,
         )
         self._queues[url] = QueueState(facts, delay_s, max_receive_count if target else None)
         return url

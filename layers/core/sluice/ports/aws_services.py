@@ -150,6 +150,7 @@ class QueueFacts:
     max_bytes: int
     visibility_s: float = 30.0
     dead_letter_arn: str | None = None  # the dead-letter queue of this queue, if it has one
+    max_receive_count: int | None = None  # receives after which SQS moves a message there
 
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html

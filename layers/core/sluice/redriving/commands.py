@@ -13,7 +13,6 @@ from sluice.model.redriving import JobPacing, JobState, RedriveJob
 from sluice.ports.errors import PortError
 from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.context import Answer, RedriveContext
-from sluice.redriving.dead_letters import LetterOutcome
 from sluice.redriving.failure_groups import queue_name, source_of
 from sluice.redriving.jobs.lifecycle import (
     Target,
@@ -25,6 +24,7 @@ from sluice.redriving.jobs.lifecycle import (
     stop_job,
     target_in,
 )
+from sluice.redriving.letter_results import LetterOutcome
 from sluice.redriving.payloads import (
     EditRequest,
     JobRequest,

@@ -15,11 +15,12 @@ from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import ConflictError, NeedsFixError, PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.dead_letters import DeadLetterProcessor, DeadLetterResult, LetterOutcome
+from sluice.redriving.dead_letters import DeadLetterProcessor
 from sluice.redriving.jobs.lifecycle import dead_letter_queues, sources_of, target_in
 from sluice.redriving.jobs.rules import forecast
 from sluice.redriving.jobs.runner import MoveUse, Runner
 from sluice.redriving.jobs.slices import SLICE_S, Slice, chain_id, fleet_of, retries_in
+from sluice.redriving.letter_results import DeadLetterResult, LetterOutcome
 from sluice.redriving.message_editor import Editor
 from sluice.redriving.retention import RetentionGuard
 from sluice.redriving.source_queues import QueueRoute
@@ -271,7 +272,7 @@ class RedriveContext:
 
     def _log_result(self, fleet: Fleet, result: DeadLetterResult) -> None:
         verdict = result.verdict
-        log = self.log.info if result.may_be_deleted else self.log.warning
+        log = self.log.warning if result.outcome is LetterOutcome.KEPT else self.log.info
         log(
             f"dead letter {result.outcome}",
             fleet=fleet.name,

@@ -4,7 +4,7 @@
 (Lambda does, by the batch's partial answer). What it does not name as gone stays in the dead-letter queue and comes
 again. Order of effects for each message, so that after a crash at any point it is in at least one place:
 
-* retry: what is in `sender`, then gone;
+* retry: what is in `sender`, then gone; on FIFO queues gone once its copy has settled (`fifo_order`);
 * quarantine: the body into the archive, then the index and the group's count in one transaction, then gone.
 
 What would be sent back to a paused queue waits in the dead-letter queue, hidden for some minutes at a time, and is
@@ -17,62 +17,43 @@ that sent it. Both are noted first: the job must stop even if the rest fails.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field
-from enum import StrEnum
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import HandledLetter, Message, QuarantineEntry, Remembered, Verdict, VerdictKind
+from sluice.model.redriving import Claim, HandledLetter, Message, Remembered, Verdict, VerdictKind
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
+from sluice.redriving import fifo_order
 from sluice.redriving.causes.payload_pointers import payload_pointer
-from sluice.redriving.failure_groups import CAUSE, OVERFLOW, Cause, failure_group, group_cause, queue_name
+from sluice.redriving.failure_groups import CAUSE, Cause, failure_group, group_cause, queue_name
 from sluice.redriving.jobs.lifecycle import report_return
 from sluice.redriving.letter_history import LetterPast, past_of, remembered, return_window_s
+from sluice.redriving.letter_results import (
+    DeadLetterResult,
+    LetterOutcome,
+    admit_to_group,
+    quarantine_entry,
+    quarantined_instead,
+)
 from sluice.redriving.message_copy import (
     Origin,
     body_key,
     copy_of,
-    first_sent_at,
-    known_source,
     origin_of,
     send_rounds,
 )
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome, SendResult, resolve_doubts
-from sluice.redriving.verdict import DeadLetterHistory, judge, left_s, margin_s, sample_of, selectable_attributes
+from sluice.redriving.verdict import DeadLetterHistory, judge, left_s, margin_s, sample_of
 
 # How long what waits for a paused queue is hidden: once it goes on, that is the latest that its dead letters do.
 PAUSED_RECHECK_S = 600.0
 # Without the object's address: that is what a message says, and no log repeats it.
 POINTER_ONLY = "Its body is an object in S3, which Sluice does not keep: the widget names it."
-BEHIND_KEPT = "an earlier message of its message group stays in the dead-letter queue"
+MANY_WAIT = "so many dead letters of its message group wait that a batch does not show all, and order is kept"
 # The index is in order of milliseconds: at the same one, messages of a FIFO message group would be in no order.
 INDEX_STEP_S = 0.001
-
-
-class LetterOutcome(StrEnum):
-    """What became of a dead letter: metric and log key."""
-
-    RETRIED = "retried"
-    QUARANTINED = "quarantined"
-    GONE = "gone"  # it was sent back or quarantined before, and delivered once more
-    KEPT = "kept"  # it stays in the dead-letter queue
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetterResult:
-    """What became of one dead letter, and why."""
-
-    message_id: str
-    outcome: LetterOutcome
-    reason: str
-    verdict: Verdict | None = None
-
-    @property
-    def may_be_deleted(self) -> bool:
-        """Whether the message may be deleted from the dead-letter queue."""
-        return self.outcome is not LetterOutcome.KEPT
 
 
 @dataclass(slots=True)
@@ -98,6 +79,8 @@ class DeadLetterProcessor:
     others: tuple[str, ...] = ()
     paused: bool = False
     _indexed_at: float = 0.0
+    _cut: fifo_order.Cut = field(default_factory=fifo_order.Cut)
+    _waits: fifo_order.GroupWaits = field(default_factory=fifo_order.GroupWaits)
     _reported_causes: Mapping[str, str] = field(
         default_factory=dict
     )  # causes that consumers reported by event, by message id
@@ -107,15 +90,23 @@ class DeadLetterProcessor:
     _recent: dict[str, int] = field(default_factory=dict)  # dead letters lately, by failure group
     _admitted: dict[str, str] = field(default_factory=dict)  # failure group -> the one that it is counted in
 
-    def process(self, messages: Sequence[Message]) -> tuple[DeadLetterResult, ...]:
-        """Process a batch; what became of each message, in the batch's order. Never raises a PortError."""
+    def process(self, messages: Sequence[Message], batch: Sequence[Message] = ()) -> tuple[DeadLetterResult, ...]:
+        """Process messages of a batch, by default all; what became of each, in their order. Raises no PortError."""
         try:
             self._read_causes(messages)
             self._read_handled(messages)
         except PortError as error:
             reason = f"could not be judged: {error}"
             return tuple(DeadLetterResult(message.id, LetterOutcome.KEPT, reason) for message in messages)
+        self._cut = fifo_order.cut_of(batch or messages) if self.to.fifo else fifo_order.Cut()
+        order = fifo_order.arranged(messages, self.to, lambda message: self._retried_at(message) is not None)
+        results = self._process_rounds([messages[i] for i in order])
+        return tuple(results[order.index(i)] for i in range(len(messages)))
+
+    def _process_rounds(self, messages: Sequence[Message]) -> dict[int, DeadLetterResult]:
+        """Process a batch in rounds; of a FIFO message group nothing goes on behind what stays or waits."""
         results: dict[int, DeadLetterResult] = {}
+        self._waits = fifo_order.GroupWaits()
         kept_groups: set[str | None] = set()  # message groups, on FIFO queues
         for indexes in send_rounds(messages, self.to):
             judged: list[tuple[int, Message, Verdict]] = []
@@ -127,13 +118,20 @@ class DeadLetterProcessor:
                     )
                     continue
                 try:
-                    judged.append((i, message, self._judge(message)))
+                    if (left_s := self._settles_in_s(message)) > 0:
+                        results[i] = self._wait(message, left_s, f"its retry settles within {left_s:.0f} s")
+                    else:
+                        judged.append((i, message, self._judge(message)))
                 except PortError as error:
                     results[i] = DeadLetterResult(message.id, LetterOutcome.KEPT, f"could not be judged: {error}")
             results |= self._apply(judged)
             if self.to.fifo:
                 kept_groups |= {messages[i].message_group for i in indexes if not results[i].may_be_deleted}
-        return tuple(results[i] for i in range(len(messages)))
+                kept_groups |= set(self._waits.heads)
+        if self.fleet.dead_letter_queue:
+            kept = [message for i, message in enumerate(messages) if not results[i].may_be_deleted]
+            self._waits.hide(self.ports.queue, self.fleet.dead_letter_queue, kept)
+        return results
 
     def quarantine(self, messages: Sequence[Message], why: str) -> tuple[DeadLetterResult, ...]:
         """Quarantine messages whatever the policy says of them; what became of each. Never raises a PortError."""
@@ -182,9 +180,14 @@ class DeadLetterProcessor:
         self._note_copy(message)
         own = failure_group(message, self._reported_causes.get(message.id, ""))
         history = DeadLetterHistory(
-            self._past_of(message), self._held_in(message), self._recent_count(own), self.others
+            self._past_of(message),
+            self._held_in(message),
+            self._recent_count(own),
+            self.others,
+            fifo_order.waited_s(message, self.now()),
         )
-        verdict = judge(message, self.fleet.redrive, self.to, own, history=history, uniform=self.uniform())
+        uniform = fifo_order.uniform_of(message.id) if self.to.fifo else self.uniform()
+        verdict = judge(message, self.fleet.redrive, self.to, own, history=history, uniform=uniform)
         if letter := self._remembered(message, verdict).letter:  # for what of the batch has the same body
             key = body_key(message, self.to)
             self._beside[key] = (*self._beside.get(key, ()), letter)
@@ -244,8 +247,9 @@ class DeadLetterProcessor:
 
     def _report_return(self, origin: Origin, message: Message) -> None:
         """Note on a redrive job that a message it sent came back."""
-        # What waits for a paused queue is received again and again, and counted once.
-        before = self.ports.ledger.jobs.job(self.fleet.name, origin.job_id) if self.paused and origin.job_id else None
+        # What waits in the dead-letter queue is received again and again, and counted once.
+        waits = self.paused or self.to.fifo
+        before = self.ports.ledger.jobs.job(self.fleet.name, origin.job_id) if waits and origin.job_id else None
         if before is None or origin.failure_group not in before.progress.stopped_groups:
             report_return(self.ports, self.fleet.name, origin, message.id, self.now())
 
@@ -254,8 +258,11 @@ class DeadLetterProcessor:
         results: dict[int, DeadLetterResult] = {}
         retries = [(i, message, verdict) for i, message, verdict in judged if verdict.kind is VerdictKind.RETRY]
         if self.paused:
-            results |= {i: self._keep_waiting(message, verdict) for i, message, verdict in retries}
-            retries = []
+            paused = f"queue {queue_name(self.to.url)} is paused"
+            results |= {i: self._keep_waiting(one, verdict, PAUSED_RECHECK_S, paused) for i, one, verdict in retries}
+        elif self.to.fifo:
+            results |= {i: result for i, one, verdict in retries if (result := self._keep_in_order(one, verdict))}
+        retries = [retry for retry in retries if retry[0] not in results]
         sender = Sender(self.ports, self.fleet.name, self.to, self.until, self.now)
         send_results = sender.send([self._outgoing(message, verdict) for _, message, verdict in retries])
         for (i, message, verdict), send_result in zip(retries, send_results, strict=True):
@@ -265,19 +272,54 @@ class DeadLetterProcessor:
                 results[i] = self._put_in_quarantine(message, verdict)
         return results
 
-    def _keep_waiting(self, message: Message, verdict: Verdict) -> DeadLetterResult:
-        """Keep what would be sent back to a paused queue, unless SQS is about to delete it."""
-        left, look_s = left_s(message, self.retention_s, self.now()), PAUSED_RECHECK_S
+    def _keep_in_order(self, message: Message, verdict: Verdict) -> DeadLetterResult | None:
+        """What of a FIFO queue is not to be sent back now, so that its message group keeps its order; or None."""
+        if verdict.delay_s > 0:
+            return self._keep_waiting(message, verdict, verdict.delay_s, verdict.sentence)
+        if message.message_group != self._cut.message_group:
+            return None
+        if self._cut.is_all:
+            return self._put_in_quarantine(message, quarantined_instead(verdict, MANY_WAIT))
+        return self._keep_waiting(
+            message, verdict, fifo_order.LOOK_AGAIN_S, "more of its message group may wait behind it"
+        )
+
+    def _keep_waiting(self, message: Message, verdict: Verdict, wait_s: float, reason: str) -> DeadLetterResult:
+        """Keep what is to be sent back later, unless SQS is about to delete it."""
+        left = left_s(message, self.retention_s, self.now())
         if left is not None and self.retention_s:
-            look_s = min(look_s, left - margin_s(self.fleet.redrive, self.retention_s))
-        if look_s <= 0:
-            return self._put_in_quarantine(
-                message, _quarantined_instead(verdict, "its queue is paused, and SQS would delete it")
-            )
-        if self.fleet.dead_letter_queue:
+            wait_s = min(wait_s, left - margin_s(self.fleet.redrive, self.retention_s))
+        if wait_s <= 0:
+            why = "its queue is paused" if self.paused else "its retry would be later"
+            return self._put_in_quarantine(message, quarantined_instead(verdict, f"{why}, and SQS would delete it"))
+        return self._wait(message, wait_s, reason, verdict)
+
+    def _wait(self, message: Message, wait_s: float, reason: str, verdict: Verdict | None = None) -> DeadLetterResult:
+        """Hide a message for a while, on FIFO queues with what follows it in its message group."""
+        if self.to.fifo:
+            self._waits.add(message, wait_s)
+        elif self.fleet.dead_letter_queue:
             with suppress(PortError):  # then it is received again sooner
-                self.ports.queue.hide(self.fleet.dead_letter_queue, message.receipt, look_s)
-        return DeadLetterResult(message.id, LetterOutcome.KEPT, f"queue {queue_name(self.to.url)} is paused", verdict)
+                self.ports.queue.hide(self.fleet.dead_letter_queue, message.receipt, wait_s)
+        return DeadLetterResult(message.id, LetterOutcome.KEPT, reason, verdict)
+
+    def _retried_at(self, message: Message) -> float | None:
+        """When a message was sent back before, or was to be; None if it was not."""
+        handled = self._handled.get(body_key(message, self.to), ())
+        return next((one.at for one in handled if one.letter_id == message.id and one.due_at is not None), None)
+
+    def _settles_in_s(self, message: Message) -> float:
+        """How long the copy of a FIFO message that was sent may still be under way, in seconds.
+
+        Raises:
+            PortError: the ledger does not say whether it was sent.
+        """
+        at = self._retried_at(message) if self.to.fifo else None
+        left = 0.0 if at is None else at + fifo_order.settles_within_s(self.fleet, self.to) - self.now()
+        if left <= 0:
+            return 0.0
+        marks = self.ports.ledger.send_claims.claims_of(self.fleet.name, [message.id], self.now())
+        return left if marks.get(message.id) is Claim.SENT else 0.0
 
     def _outgoing(self, message: Message, verdict: Verdict) -> OutgoingMessage:
         copy = copy_of(message, verdict.attempt, self.to)
@@ -291,11 +333,15 @@ class DeadLetterProcessor:
             case SendOutcome.SENT:
                 unnoted = self._note(message, verdict)
                 reason = " ".join(part for part in (verdict.sentence, send_result.reason, unnoted) if part)
-                return DeadLetterResult(message.id, LetterOutcome.RETRIED, reason, verdict)
+                if self.to.fifo:
+                    self._waits.add(message, fifo_order.settles_within_s(self.fleet, self.to))
+                # One whose mark could not be written would be in doubt if it were looked at again.
+                is_held = self.to.fifo and not send_result.reason
+                return DeadLetterResult(message.id, LetterOutcome.RETRIED, reason, verdict, is_held)
             case SendOutcome.EARLIER:
                 return DeadLetterResult(message.id, LetterOutcome.GONE, "it was sent back before", verdict)
             case SendOutcome.REFUSED | SendOutcome.DOUBTFUL:
-                return self._put_in_quarantine(message, _quarantined_instead(verdict, send_result.reason))
+                return self._put_in_quarantine(message, quarantined_instead(verdict, send_result.reason))
             case _:
                 return DeadLetterResult(message.id, LetterOutcome.KEPT, send_result.reason, verdict)
 
@@ -318,26 +364,17 @@ class DeadLetterProcessor:
             pointer = payload_pointer(message)
             key = self.ports.archive.store(self.fleet.name, message)
             self._indexed_at = max(self.now(), self._indexed_at + INDEX_STEP_S)
-            entry = QuarantineEntry(
-                fleet=self.fleet.name,
-                failure_group=verdict.failure_group,
-                message_id=message.id,
+            entry = quarantine_entry(
+                self.fleet.name,
+                message,
+                verdict,
+                self.to,
                 key=key,
-                cause=verdict.cause,
-                said=verdict.said,
-                payload=pointer.uri if pointer else "",
                 at=self._indexed_at,
-                first_sent_at=first_sent_at(message, self.to),
-                attempt=verdict.attempt,
-                source=known_source(message, self.to) or (self.to.arn if self._pasts[message.id].is_copy else ""),
-                size_bytes=message.size_bytes,
-                sample=sample_of(message),
-                message_group=message.message_group if self.to.fifo else None,
-                attributes=selectable_attributes(message),
-                expires_at=None
-                if self.retention_s is None or message.first_sent_at is None
-                else message.first_sent_at + self.retention_s,
+                retention_s=self.retention_s,
             )
+            if self._pasts[message.id].is_copy and not entry.source:
+                entry = replace(entry, source=self.to.arn)
             if not ledger.quarantine.quarantine(entry):
                 return DeadLetterResult(
                     message.id, LetterOutcome.GONE, "it was quarantined or sent back before", verdict
@@ -364,27 +401,3 @@ class DeadLetterProcessor:
         except PortError as error:
             return f"(not counted in its failure group: {error})"
         return ""
-
-
-def admit_to_group(ports: Ports[RedriverLedger], fleet: str, own: Cause, now: float) -> Cause:
-    """The failure group that something of a group is counted in: its own, or the overflow's where there are too many.
-
-    What is in the overflow is redriven like anything else. On its own record it keeps its own cause.
-
-    Raises:
-        PortError: the ledger does not say.
-    """
-    if own.id == OVERFLOW.id or ports.ledger.failure_groups.admit_group(fleet, own.id, own.words, now):
-        return own
-    return OVERFLOW
-
-
-def _quarantined_instead(verdict: Verdict, reason: str) -> Verdict:
-    """A retry that does not come to pass: the quarantine in its place, for a reason."""
-    return replace(
-        verdict,
-        kind=VerdictKind.QUARANTINE,
-        sentence=f"Quarantined: {reason}.",
-        attempt=verdict.attempt - 1,
-        delay_s=0.0,
-    )

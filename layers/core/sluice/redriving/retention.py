@@ -26,8 +26,9 @@ from sluice.model.redriving import Message
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.dead_letters import DeadLetterProcessor, DeadLetterResult
+from sluice.redriving.dead_letters import DeadLetterProcessor
 from sluice.redriving.jobs.lifecycle import ACTIVE_STATES
+from sluice.redriving.letter_results import DeadLetterResult
 from sluice.redriving.receiving import RECEIVED_AT_ONCE, receive_many, show_again
 from sluice.redriving.verdict import left_s, margin_s
 

@@ -28,6 +28,7 @@ from sluice.redriving.causes.stack_traces import condensed
 from sluice.redriving.context import Answer, RedriveContext
 from sluice.redriving.failure_groups import queue_name
 from sluice.redriving.jobs.slices import KIND, chain_id
+from sluice.redriving.message_copy import origin_of
 from sluice.redriving.payloads import FailureReport, read_record, read_request
 from sluice.redriving.retention import RetentionGuard, is_due, is_turn
 from sluice.redriving.source_queues import QueueRoute, route_of_letter
@@ -120,7 +121,7 @@ class RedriverService(RedriveContext):
         processors = {route.to.url: self.processor(route) for route in routes}
         for route, some in _by_route(routes, ours):
             free = [message for message in some if not (route.to.fifo and message.message_group in blocked_groups)]
-            results = processors[route.to.url].process(free)
+            results = processors[route.to.url].process(free, messages)
             self.report(route.fleet, results)
             gone = {result.message_id for result in results if result.may_be_deleted}
             kept += [message.id for message in some if message.id not in gone]
@@ -301,7 +302,9 @@ def _by_route(routes: Sequence[QueueRoute], messages: Sequence[Message]) -> list
     def arn_of(pair: tuple[QueueRoute, Message]) -> str:
         return pair[0].to.arn
 
-    if not any(route.to.fifo for route in routes):
+    if any(route.to.fifo for route in routes):
+        pairs.sort(key=lambda pair: origin_of(pair[1], pair[0].to) is None)  # what came back is ahead of what waited
+    else:
         pairs.sort(key=arn_of)
     runs = [list(run) for _, run in groupby(pairs, key=arn_of)]
     return [(run[0][0], [message for _, message in run]) for run in runs]

@@ -16,7 +16,7 @@ Theory of operation
    group by shape alone does not trip: its messages have a form in common, and no cause that is known.
 6. It was sent back `max_retries` times: quarantine.
 7. Otherwise retry, after a delay with jitter: `uniform(0.5, 1) * min(max_delay_s, base_delay_s * 2^redrives)` seconds,
-   `redrives` being those before this one. FIFO queues know no delay per message: there it goes at once.
+   `redrives` being those before this one. On FIFO queues it waits in the dead-letter queue instead (`fifo_order`).
    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 
 A stamped cause alone decides the failure group, not the verdict: a consumer can be wrong about what is permanent (a
@@ -34,8 +34,9 @@ limit.
 is a copy of and the job that sent it, which distinguishes a return from a fresh failure and proves that it was sent;
 and `sluice.first_sent_at`, since SQS gives a copy a new age.
 
-*Order.* On FIFO queues messages of one message group are sent one after the other, each after the one before it is
-confirmed (`rounds`): a batch in which one entry fails would let those behind it overtake.
+*Order.* On FIFO queues automatic retries of one message group go one at a time (`fifo_order`). A job sends messages of
+one message group one after the other, each after the one before it is confirmed (`send_rounds`): a batch in which one
+entry fails would let those behind it overtake.
 
 A job that is narrowed (by cause, time, attribute or ids) leaves gaps. It sends of each message group what is selected
 up to the first one that is not (`FifoOrderGuard`): the prefix can go without overtaking, the rest stays where it is.
@@ -76,6 +77,7 @@ class DeadLetterHistory:
     held_in: Cause | None = None  # the failure group in which earlier messages of its FIFO message group are
     recent_count: int = 0  # dead letters of its failure group within the policy's window, itself included
     others: tuple[str, ...] = ()  # names of the other queues that share its dead-letter queue
+    waited_s: float = 0.0  # how long it has waited for this retry in its FIFO dead-letter queue
 
 
 def judge(
@@ -96,7 +98,7 @@ def judge(
     if problem:
         into = history.held_in or (own if history.past.twin is None else TWICE)
         return Verdict(VerdictKind.QUARANTINE, into.id, into.words, f"Quarantined{problem}", attempts, said=own.as_said)
-    delay_s = 0.0 if to.fifo else backoff_s(policy, attempts, uniform)
+    delay_s = max(0.0, backoff_s(policy, attempts, uniform) - (history.waited_s if to.fifo else 0.0))
     sentence = f"Retry {attempts + 1} of {policy.max_retries}" + (f" in {delay_s:.0f} s." if delay_s else " at once.")
     return Verdict(VerdictKind.RETRY, own.id, own.words, sentence, attempts + 1, delay_s, own.as_said)
 
