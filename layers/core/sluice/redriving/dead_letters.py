@@ -26,11 +26,11 @@ from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving import fifo_order
-from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.failure_groups import CAUSE, Cause, failure_group, group_cause, queue_name
 from sluice.redriving.jobs.lifecycle import report_return
 from sluice.redriving.letter_history import LetterPast, past_of, remembered, return_window_s
 from sluice.redriving.letter_results import (
+    POINTER_ONLY,
     DeadLetterResult,
     LetterOutcome,
     admit_to_group,
@@ -49,9 +49,6 @@ from sluice.redriving.verdict import DeadLetterHistory, judge, left_s, margin_s,
 
 # How long what waits for a paused queue is hidden: once it goes on, that is the latest that its dead letters do.
 PAUSED_RECHECK_S = 600.0
-# Without the object's address: that is what a message says, and no log repeats it.
-POINTER_ONLY = "Its body is an object in S3, which Sluice does not keep: the widget names it."
-MANY_WAIT = "so many dead letters of its message group wait that a batch does not show all, and order is kept"
 # The index is in order of milliseconds: at the same one, messages of a FIFO message group would be in no order.
 INDEX_STEP_S = 0.001
 
@@ -279,7 +276,7 @@ class DeadLetterProcessor:
         if message.message_group != self._cut.message_group:
             return None
         if self._cut.is_all:
-            return self._put_in_quarantine(message, quarantined_instead(verdict, MANY_WAIT))
+            return self._put_in_quarantine(message, quarantined_instead(verdict, fifo_order.MANY_WAIT))
         return self._keep_waiting(
             message, verdict, fifo_order.LOOK_AGAIN_S, "more of its message group may wait behind it"
         )
@@ -361,7 +358,6 @@ class DeadLetterProcessor:
         ledger = self.ports.ledger
         try:
             verdict = self._counted_in(verdict)
-            pointer = payload_pointer(message)
             key = self.ports.archive.store(self.fleet.name, message)
             self._indexed_at = max(self.now(), self._indexed_at + INDEX_STEP_S)
             entry = quarantine_entry(
@@ -386,8 +382,7 @@ class DeadLetterProcessor:
             with suppress(PortError):  # what comes with the same body is then counted on from it once more
                 ledger.attempts.remember(self.fleet.name, [remember])
         unnoted = self._note(message, verdict)
-        parts = (verdict.sentence, POINTER_ONLY if pointer else "", unnoted)
-        reason = " ".join(part for part in parts if part)
+        reason = " ".join(filter(None, (verdict.sentence, POINTER_ONLY if entry.payload else "", unnoted)))
         return DeadLetterResult(message.id, LetterOutcome.QUARANTINED, reason, verdict)
 
     def _note(self, message: Message, verdict: Verdict) -> str:

@@ -35,6 +35,7 @@ from sluice.redriving.message_copy import Destination, origin_of
 # Lambda's largest batch of a FIFO queue.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 BATCH_MAX = 10
+MANY_WAIT = "so many dead letters of its message group wait that a batch does not show all, and order is kept"
 LOOK_AGAIN_S = 30.0  # at the rest of a message group that a batch may not show
 # A message is in flight for 12 hours at most, counted from when it was received; an hour of that is left for that.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html

@@ -11,6 +11,9 @@ from sluice.redriving.failure_groups import OVERFLOW, Cause
 from sluice.redriving.message_copy import Destination, first_sent_at, known_source
 from sluice.redriving.verdict import sample_of, selectable_attributes
 
+# Without the object's address: that is what a message says, and no log repeats it.
+POINTER_ONLY = "Its body is an object in S3, which Sluice does not keep: the widget names it."
+
 
 class LetterOutcome(StrEnum):
     """What became of a dead letter: metric and log key."""
