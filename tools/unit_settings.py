@@ -14,7 +14,22 @@ ASKED_MOST = 5  # instances of a group are alike
 ANSWER_WITHIN_S = 60.0
 # A document that AWS owns: https://docs.aws.amazon.com/systems-manager/latest/userguide/run-command.html
 DOCUMENT = "AWS-RunShellScript"
-PROPERTIES = "Id,LoadState,KillMode,TimeoutStopUSec"
+# Shows what the stop document would stop, by the same rules: a target stands for its services, a pattern for the units
+# in memory, and the agent that runs this is left out. `systemctl show` of no unit would show systemd's own settings.
+SCRIPT = r"""set -f
+members() {
+  case "$1" in
+    *[*?]*) echo "$1" ;;
+    *.target)
+      systemctl show --property=ConsistsOf,Wants,Requires,BindsTo -- "$1" | sed 's/^[A-Za-z]*=//' | tr ' ' '\n' |
+        grep '\.service$' | grep -v 'amazon-ssm-agent' | sort -u
+      ;;
+    *) echo "$1" ;;
+  esac
+}
+units=$(for name in NAMES; do members "$name"; done)
+[ -z "$units" ] || systemctl show --property=Id,LoadState,KillMode,TimeoutStopUSec -- $units
+"""
 OPEN = ("Pending", "InProgress", "Delayed", "Cancelling")
 
 
@@ -33,9 +48,8 @@ def unit_warnings(
         return ()
     asked = list(instance_ids[:ASKED_MOST])
     names = " ".join(quote(name) for name in fleet.drain.unit.replace(",", " ").split())
-    command = f"systemctl show --property={PROPERTIES} -- {names}"
     try:
-        outputs = _run(clients, command, asked, sleep)
+        outputs = _run(clients, SCRIPT.replace("NAMES", names), asked, sleep)
     except (ClientError, BotoCoreError) as error:
         return (f"The units of {', '.join(asked)} were not checked: {error}",)
     stops = {stop.unit: stop for output in outputs for stop in read_properties(output)}

@@ -22,6 +22,7 @@ from sluice.onboarding.account import (
     GroupRecord,
     HookRecord,
     KeyRecord,
+    LaunchRecord,
     LaunchSource,
     QueueRecord,
     RoleRecord,
@@ -73,13 +74,12 @@ class Planter:
         self._memory.key_policies[arn] = json.dumps({"Statement": [statement]})
         return arn
 
-    def group(self, name: str, profile: str | None = None) -> None:
-        """A group of 1 to 4 with a launch template."""
+    def group(self, name: str, profile: str | None = None, hop_limit: int | None = None) -> None:
+        """A group of 1 to 4 with a launch template; one that names a hop limit turns the metadata service off."""
         launch = LaunchSource(f"lt-{name}", "1")
         ids = ("i-0123456789abcdef0",)
         self._memory.groups[name] = GroupRecord(name, 1, 4, ids, ids, launch=launch)
-        if profile:
-            self._memory.profiles[launch] = profile
+        self._memory.launches[launch] = LaunchRecord(profile, metadata_on=hop_limit is None, hop_limit=hop_limit)
         self._memory.ping_status["i-0123456789abcdef0"] = "Online"
 
     def suspend_and_protect(self, name: str) -> None:
@@ -151,8 +151,9 @@ class AwsPlanter(Planter):
         return str(made["Arn"])
 
     @override
-    def group(self, name: str, profile: str | None = None) -> None:
+    def group(self, name: str, profile: str | None = None, hop_limit: int | None = None) -> None:
         tags = [{"Key": "sluice:sandbox-command", "Value": "exec sleep 1000"}]
+        metadata = {"HttpEndpoint": "disabled", "HttpPutResponseHopLimit": hop_limit}
         self._world.client("ec2").create_launch_template(
             LaunchTemplateName=name,
             LaunchTemplateData={
@@ -160,6 +161,7 @@ class AwsPlanter(Planter):
                 "InstanceType": "t3.nano",
                 "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
                 **({"IamInstanceProfile": {"Name": profile}} if profile else {}),
+                **({"MetadataOptions": metadata} if hop_limit else {}),
             },
         )
         self._world.client("autoscaling").create_auto_scaling_group(
@@ -302,6 +304,7 @@ def test_role_is_found_when_a_launch_gives_a_profile(managed_policies: None, the
     there.profile(profile := unique("worker"), POLICY)
     there.group(name := unique("group"), profile)
     there.group(bare := unique("group"))
+    there.group(closed := unique("group"), hop_limit=1)
 
     def launch(group: str) -> LaunchSource:
         found = there.account.group(group)
@@ -309,8 +312,9 @@ def test_role_is_found_when_a_launch_gives_a_profile(managed_policies: None, the
         assert found.launch is not None
         return found.launch
 
-    assert there.account.instance_profile(launch(name)) == profile
-    assert there.account.instance_profile(launch(bare)) is None
+    assert there.account.launch(launch(name)) == LaunchRecord(profile)
+    assert there.account.launch(launch(bare)) == LaunchRecord()
+    assert there.account.launch(launch(closed)) == LaunchRecord(metadata_on=False, hop_limit=1)
     assert there.account.profile_role(profile) == RoleRecord(profile, frozenset({"AmazonSSMManagedInstanceCore"}))
 
 

@@ -10,7 +10,15 @@ from typing import Any
 
 from sluice.config.fleet import Fleet, parse
 from sluice.memory.account import MemoryAccount
-from sluice.onboarding.account import GroupRecord, HookRecord, KeyRecord, LaunchSource, QueueRecord, RoleRecord
+from sluice.onboarding.account import (
+    GroupRecord,
+    HookRecord,
+    KeyRecord,
+    LaunchRecord,
+    LaunchSource,
+    QueueRecord,
+    RoleRecord,
+)
 from sluice.onboarding.checks import check
 from sluice.onboarding.facts import read_facts
 from sluice.onboarding.findings import Finding
@@ -64,7 +72,7 @@ def sound() -> MemoryAccount:
         },
         tags=dict.fromkeys((QUEUE, DEAD, *INSTANCES), "sluice"),
         group_hooks={GROUP: (HookRecord("sluice-drain", "autoscaling:EC2_INSTANCE_TERMINATING", 1_800),)},
-        profiles={TEMPLATE: "worker"},
+        launches={TEMPLATE: LaunchRecord("worker")},
         roles={"worker": RoleRecord("worker-role", frozenset({"AmazonSSMManagedInstanceCore"}))},
         ping_status=dict.fromkeys(INSTANCES, "Online"),
     )
@@ -96,6 +104,15 @@ def setting(name: str, value: Any) -> Change:
 
     def change(account: MemoryAccount) -> None:
         setattr(account, name, {GROUP: value} if isinstance(value, tuple) and name != "stacks_fleets" else value)
+
+    return change
+
+
+def launched(**changes: Any) -> Change:
+    """Another launch than the sound one."""
+
+    def change(account: MemoryAccount) -> None:
+        account.launches[TEMPLATE] = replace(account.launches[TEMPLATE], **changes)
 
     return change
 

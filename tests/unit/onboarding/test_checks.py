@@ -36,6 +36,7 @@ from tests.support.account_world import (
     findings,
     fleet_of,
     group,
+    launched,
     queue,
     setting,
     sound,
@@ -331,7 +332,7 @@ PLANTED = (
     Planted(
         C.PROFILE_MISSING,
         WARNING,
-        both(setting("profiles", {}), group(in_service=())),
+        both(setting("launches", {}), group(in_service=())),
         "without an instance profile",
         "get-service-setting",
     ),
@@ -362,10 +363,33 @@ PLANTED = (
     Planted(
         C.AGENT_SILENT,
         PROBLEM,
-        both(setting("ping_status", SILENT), setting("profiles", {})),
+        both(setting("ping_status", SILENT), setting("launches", {})),
         "2 of 2",
         "ssm describe",
         also=frozenset({C.PROFILE_MISSING}),
+    ),
+    Planted(
+        C.METADATA_OFF,
+        WARNING,
+        launched(metadata_on=False),
+        "without the instance metadata service",
+        """--source-version 3 --launch-template-data '{"MetadataOptions": {"HttpEndpoint": "enabled"}}'""",
+    ),
+    Planted(
+        C.METADATA_OFF,
+        WARNING,
+        launched(metadata_on=False, hop_limit=1),
+        "without the instance metadata service",
+        '"HttpPutResponseHopLimit": 2',
+        {"drain": {"via": "self", "container": "worker"}},
+    ),
+    Planted(
+        C.METADATA_HOP_LIMIT,
+        WARNING,
+        launched(hop_limit=1),
+        "container worker is 2 hops away",
+        """'{"MetadataOptions": {"HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 2}}'""",
+        {"drain": {"container": "worker"}},
     ),
     Planted(
         C.DOCUMENT_NAME,
@@ -462,15 +486,18 @@ FINE: tuple[tuple[str, Change, dict[str, Any]], ...] = (
     ("itself", setting("stacks_fleets", (FleetRecord("sluice", fleet_of()),)), {}),
     (
         "no agents, and nobody asks them",
-        both(setting("ping_status", SILENT), setting("profiles", {})),
+        both(setting("ping_status", SILENT), setting("launches", {})),
         {"drain": {"via": "self"}},
     ),
     ("agents that answer without the policy", setting("roles", {"worker": RoleRecord("worker-role")}), {}),
     ("dead letters of manual redrives", queue(DEAD, visibility_s=5), {"redrive": {"mode": "manual"}}),
     ("an alarm that is there", setting("alarms", frozenset({"db-busy"})), {"limits": {"veto_alarm": "db-busy"}}),
+    ("metadata for a unit over one hop", launched(hop_limit=1), {}),
+    ("metadata for a container over two hops", launched(hop_limit=2), {"drain": {"container": "worker"}}),
+    ("metadata as the account has it", launched(), {"drain": {"container": "worker"}}),
     ("a group without instances", group(in_service=(), instances=()), {}),
     ("zones left unbalanced", group(suspended=frozenset({"AZRebalance"})), {}),
-    ("nothing known of the launch", both(group(launch=None, in_service=()), setting("profiles", {})), {}),
+    ("nothing known of the launch", both(group(launch=None, in_service=()), setting("launches", {})), {}),
     ("no dead-letter queue", queue(QUEUE, dead_letter_arn=None, max_receive_count=None), {"dead_letter_queue": None}),
 )
 
@@ -508,7 +535,7 @@ REFUSABLE = {
     "scaling_policies": "Scaling policies of group workers could not be checked",
     "scheduled_actions": "Scheduled actions of group workers could not be checked",
     "hooks": "Lifecycle hooks of group workers could not be checked",
-    "instance_profile": "Instance profile of group workers could not be checked",
+    "launch": "Launch settings of group workers could not be checked",
     "profile_role": "Role of instance profile worker could not be checked",
     "agents": "SSM agents of group workers could not be checked",
     "fleets": "Fleets of all Sluice stacks in the account and region could not be checked",
@@ -611,7 +638,7 @@ def test_launch_configuration_is_shown_when_a_group_has_no_template() -> None:
     """The command to look for oneself names what the group launches from."""
     account = sound()
     group(launch=LaunchSource(configuration="old one"))(account)
-    account.refuses = frozenset({"instance_profile"})
+    account.refuses = frozenset({"launch"})
 
     (found,) = findings(account)
 

@@ -1,5 +1,8 @@
 """What `sluice doctor --instances` asks instances, and what it says of their units."""
 
+import os
+import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,14 +58,47 @@ def test_units_settings_are_reported_when_they_would_lose_work(mode: str, timeou
     assert all(part in sentence for part, sentence in zip(said, found, strict=True))
 
 
-def test_five_instances_are_asked_for_every_unit_and_nothing_is_changed() -> None:
-    """One command that reads, with each name quoted."""
+SYSTEMCTL = r"""#!/bin/sh
+case "$*" in
+  *ConsistsOf*' workers.target')
+    printf 'ConsistsOf=worker@1.service\nWants=amazon-ssm-agent.service worker@1.service web.service log.socket\n' ;;
+  *ConsistsOf*) printf 'ConsistsOf=\nWants=\n' ;;
+  *) echo "$*" >> "$0.asked" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("unit", "shown"),
+    [
+        ("consumer.service", "consumer.service"),
+        ("worker@*.service, web", "worker@*.service web"),
+        ("workers.target", "web.service worker@1.service"),
+        ("a.service workers.target", "a.service web.service worker@1.service"),
+        ("nothing.target", None),
+    ],
+)
+def test_instance_shows_the_services_that_a_stop_would_stop(tmp_path: Path, unit: str, shown: str | None) -> None:
+    """A target stands for its services without the agent, a pattern for itself, and nothing is asked of no unit."""
+    ssm = FakeSsm("")
+    warnings(ssm, unit=unit)
+    (command,) = ssm.sent[0]["Parameters"]["commands"]
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(SYSTEMCTL)
+    systemctl.chmod(0o755)
+    environ = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["/bin/sh", "-c", command], check=True, env=environ, cwd=tmp_path)
+    asked = tmp_path / "systemctl.asked"
+    expected = f"show --property=Id,LoadState,KillMode,TimeoutStopUSec -- {shown}\n"
+    assert (asked.read_text() if asked.exists() else None) == (expected if shown else None)
+
+
+def test_five_instances_are_asked_at_most() -> None:
+    """A group's instances are alike."""
     ssm = FakeSsm(SHOWN.format(mode="mixed", timeout="15min"))
-    assert warnings(ssm, ids=9, unit="worker@*.service, web") == ()
+    assert warnings(ssm, ids=9, unit="workers.target") == ()
     (request,) = ssm.sent
     assert len(request["InstanceIds"]) == 5
-    properties = "--property=Id,LoadState,KillMode,TimeoutStopUSec"
-    assert request["Parameters"] == {"commands": [f"systemctl show {properties} -- 'worker@*.service' web"]}
 
 
 def test_nobody_is_asked_when_there_is_nobody_or_no_unit() -> None:

@@ -16,6 +16,7 @@ from sluice.onboarding.account import (
     GroupRecord,
     HookRecord,
     KeyRecord,
+    LaunchRecord,
     LaunchSource,
     QueueRecord,
     RoleRecord,
@@ -156,24 +157,31 @@ class AwsAccount:
             for hook in found
         )
 
-    def instance_profile(self, launch: LaunchSource) -> str | None:
-        """The name of the instance profile that a launch gives to its instances."""
+    def launch(self, source: LaunchSource) -> LaunchRecord:
+        """What a launch from there gives to its instances."""
         named: Any
-        if launch.template_id:
-            with asking(_thing("ec2", f"launch template {launch.template_id}")):
+        data: Mapping[str, Any]
+        metadata: Mapping[str, Any]
+        if source.template_id:
+            with asking(_thing("ec2", f"launch template {source.template_id}")):
                 answer = self._clients.ec2.describe_launch_template_versions(
-                    LaunchTemplateId=launch.template_id, Versions=[launch.version]
+                    LaunchTemplateId=source.template_id, Versions=[source.version]
                 )
-            versions = answer["LaunchTemplateVersions"]
-            profile = versions[0]["LaunchTemplateData"].get("IamInstanceProfile", {}) if versions else {}
-            named = profile.get("Name") or profile.get("Arn")
+            data = next((one["LaunchTemplateData"] for one in answer["LaunchTemplateVersions"]), {})
+            profile = data.get("IamInstanceProfile", {})
+            named, metadata = profile.get("Name") or profile.get("Arn"), data.get("MetadataOptions", {})
         else:
-            with asking(_thing("autoscaling", f"launch configuration {launch.configuration}")):
+            with asking(_thing("autoscaling", f"launch configuration {source.configuration}")):
                 found = self._clients.autoscaling.describe_launch_configurations(
-                    LaunchConfigurationNames=[launch.configuration or ""]
+                    LaunchConfigurationNames=[source.configuration or ""]
                 )["LaunchConfigurations"]
             named = found[0].get("IamInstanceProfile") if found else None
-        return str(named).rpartition("/")[2] if named else None  # an ARN ends with the path and the name
+            metadata = found[0].get("MetadataOptions", {}) if found else {}
+        return LaunchRecord(
+            profile=str(named).rpartition("/")[2] if named else None,  # an ARN ends with the path and the name
+            metadata_on=metadata.get("HttpEndpoint") != "disabled",
+            hop_limit=metadata.get("HttpPutResponseHopLimit"),
+        )
 
     def profile_role(self, profile: str) -> RoleRecord | None:
         """The role in an instance profile."""

@@ -8,6 +8,7 @@ from sluice.onboarding.account import (
     GroupRecord,
     HookRecord,
     KeyRecord,
+    LaunchRecord,
     LaunchSource,
     QueueRecord,
     RoleRecord,
@@ -28,7 +29,7 @@ class MemoryAccount:
     policies: dict[str, tuple[ScalingPolicy, ...]] = field(default_factory=dict)  # by group, as the next two
     actions: dict[str, tuple[ScheduledAction, ...]] = field(default_factory=dict)
     group_hooks: dict[str, tuple[HookRecord, ...]] = field(default_factory=dict)
-    profiles: dict[LaunchSource, str] = field(default_factory=dict)
+    launches: dict[LaunchSource, LaunchRecord] = field(default_factory=dict)
     roles: dict[str, RoleRecord] = field(default_factory=dict)  # by instance profile
     ping_status: dict[str, str] = field(default_factory=dict)  # by instance
     stacks_fleets: tuple[FleetRecord, ...] = ()
@@ -114,10 +115,10 @@ class MemoryAccount:
         self._may("hooks")
         return self.group_hooks.get(group, ())
 
-    def instance_profile(self, launch: LaunchSource) -> str | None:
-        """The instance profile of a launch."""
-        self._may("instance_profile")
-        return self.profiles.get(launch)
+    def launch(self, source: LaunchSource) -> LaunchRecord:
+        """What a launch gives to its instances."""
+        self._may("launch")
+        return self.launches.get(source, LaunchRecord())
 
     def profile_role(self, profile: str) -> RoleRecord | None:
         """The role in an instance profile."""

@@ -35,6 +35,15 @@ class LaunchSource:
 
 
 @dataclass(frozen=True, slots=True)
+class LaunchRecord:
+    """What a launch gives to its instances; of the metadata service what the template itself says."""
+
+    profile: str | None = None  # the instance profile's name
+    metadata_on: bool = True
+    hop_limit: int | None = None  # None: the account's or the image's default holds
+
+
+@dataclass(frozen=True, slots=True)
 class GroupRecord:
     """An Auto Scaling group."""
 
@@ -145,8 +154,8 @@ class Account(Protocol):
         """Every lifecycle hook of a group."""
         ...
 
-    def instance_profile(self, launch: LaunchSource) -> str | None:
-        """The name of the instance profile that a launch gives to its instances; None if it gives none."""
+    def launch(self, source: LaunchSource) -> LaunchRecord:
+        """What a launch from there gives to its instances."""
         ...
 
     def profile_role(self, profile: str) -> RoleRecord | None:

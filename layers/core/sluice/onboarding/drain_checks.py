@@ -1,11 +1,12 @@
-"""Checks of what a drain by Run Command needs: its document, and SSM agents that answer on the instances."""
+"""Checks of what drains need: the metadata service, and for Run Command its document and SSM agents that answer."""
 
+import json
 from collections.abc import Iterator, Mapping
 from shlex import quote
 
 from sluice.config.fleet import DrainVia
 from sluice.model.observed import Mode
-from sluice.onboarding.account import AGENTS_AT_ONCE, GroupRecord, RoleRecord
+from sluice.onboarding.account import AGENTS_AT_ONCE, GroupRecord, LaunchRecord, LaunchSource, RoleRecord
 from sluice.onboarding.check_context import CheckContext
 from sluice.onboarding.facts import Unread
 from sluice.onboarding.findings import Finding, FindingCode, Severity
@@ -19,7 +20,8 @@ ONLINE = "Online"
 
 
 def drain_findings(context: CheckContext) -> Iterator[Finding]:
-    """What keeps Run Command from stopping a consumer. Nothing is checked if consumers stop by themselves."""
+    """What keeps a consumer from being stopped, or from stopping by itself."""
+    yield from _metadata(context)
     if context.fleet.drain.via is not DrainVia.SSM:
         return
     yield from _document(context)
@@ -49,6 +51,53 @@ def drain_findings(context: CheckContext) -> Iterator[Finding]:
         )
 
 
+def _metadata(context: CheckContext) -> Iterator[Finding]:
+    """The launch's metadata options. A container is one network hop further away than its instance.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-options.html
+    """
+    launch, group = context.facts.launch, context.facts.group
+    if not isinstance(launch, LaunchRecord) or not isinstance(group, GroupRecord) or group.launch is None:
+        return
+    container = context.fleet.drain.container
+    if not launch.metadata_on:
+        yield context.warning(
+            FindingCode.METADATA_OFF,
+            f"Group {group.name} launches instances without the instance metadata service.",
+            "SSM agents and consumers get their credentials from it, and the consumers' helper reads there that its"
+            f" instance is to leave. {_METADATA_CURE}",
+            _metadata_command(group.launch, container is not None),
+        )
+    elif launch.hop_limit == 1 and container is not None:
+        yield context.warning(
+            FindingCode.METADATA_HOP_LIMIT,
+            f"Instances of group {group.name} answer metadata requests over 1 network hop, and container {container}"
+            " is 2 hops away.",
+            "The consumer in the container gets no credentials there and cannot learn that its instance is to leave,"
+            f" unless the container uses the host's network. {_METADATA_CURE}",
+            _metadata_command(group.launch, in_container=True),
+        )
+
+
+_METADATA_CURE = (
+    "Make the new version the one that the group launches. Instances that run already are changed by"
+    " modify-instance-metadata-options with the same options."
+)
+
+
+def _metadata_command(source: LaunchSource, in_container: bool) -> str:
+    """The AWS CLI's arguments that allow metadata: by a new version of the launch template, or on an instance."""
+    if source.template_id is None:  # a launch configuration cannot be changed
+        hops = " --http-put-response-hop-limit 2" if in_container else ""
+        return f"ec2 modify-instance-metadata-options --http-endpoint enabled{hops} --instance-id <instance>"
+    options = {"HttpEndpoint": "enabled"} | ({"HttpPutResponseHopLimit": 2} if in_container else {})
+    data = quote(json.dumps({"MetadataOptions": options}))
+    return (
+        f"ec2 create-launch-template-version --launch-template-id {source.template_id}"
+        f" --source-version {quote(source.version)} --launch-template-data {data}"
+    )
+
+
 def _document(context: CheckContext) -> Iterator[Finding]:
     document, prefix = context.fleet.drain.document, f"{context.stack}-"
     if document is not None and not document.startswith(prefix):
@@ -64,9 +113,10 @@ def _document(context: CheckContext) -> Iterator[Finding]:
 
 
 def _permission(context: CheckContext, group: GroupRecord) -> Iterator[Finding]:
-    profile, role = context.facts.profile, context.facts.role
-    if group.launch is None or isinstance(profile, Unread) or isinstance(role, Unread):
+    launch, role = context.facts.launch, context.facts.role
+    if not isinstance(launch, LaunchRecord) or isinstance(role, Unread):
         return
+    profile = launch.profile
     if profile is None or role is None:
         what = (
             f"Group {group.name} launches instances without an instance profile."

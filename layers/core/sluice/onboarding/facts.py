@@ -13,6 +13,7 @@ from sluice.onboarding.account import (
     GroupRecord,
     HookRecord,
     KeyRecord,
+    LaunchRecord,
     LaunchSource,
     QueueRecord,
     RoleRecord,
@@ -54,7 +55,7 @@ class Facts:
     policies: tuple[ScalingPolicy, ...] | Unread = ()
     actions: tuple[ScheduledAction, ...] | Unread = ()
     hooks: tuple[HookRecord, ...] | Unread = ()
-    profile: str | Unread | None = None
+    launch: LaunchRecord | Unread | None = None
     role: RoleRecord | Unread | None = None
     agents: Mapping[str, str] | Unread = field(default_factory=dict)  # PingStatus by instance id
     fleets: tuple[FleetRecord, ...] | Unread = ()
@@ -193,21 +194,22 @@ def _with_group(fleet: Fleet, facts: Facts, reader: _Reader) -> Facts:
 
 
 def _with_agents(fleet: Fleet, facts: Facts, reader: _Reader) -> Facts:
-    """The facts with what Run Command needs: an instance profile, its role, and SSM agents that answer."""
+    """The facts with the launch of instances, and what Run Command needs: its profile's role, agents that answer."""
     group = facts.group
-    if fleet.drain.via is not DrainVia.SSM or not isinstance(group, GroupRecord):
+    if not isinstance(group, GroupRecord):
         return facts
-    profile: str | Unread | None = None
+    launch: LaunchRecord | Unread | None = None
     role: RoleRecord | Unread | None = None
     agents: Mapping[str, str] | Unread = {}
-    if (launch := group.launch) is not None:
-        profile = reader.ask(
-            f"instance profile of group {group.name}",
-            _command_for(launch),
-            lambda: reader.account.instance_profile(launch),
+    if (source := group.launch) is not None:
+        launch = reader.ask(
+            f"launch settings of group {group.name}",
+            _command_for(source),
+            lambda: reader.account.launch(source),
         )
-    if isinstance(profile, str):
-        name = profile
+    if fleet.drain.via is not DrainVia.SSM:
+        return replace(facts, launch=launch)
+    if isinstance(launch, LaunchRecord) and (name := launch.profile):
         role = reader.ask(
             f"role of instance profile {name}",
             f"iam get-instance-profile --instance-profile-name {quote(name)}",
@@ -219,7 +221,7 @@ def _with_agents(fleet: Fleet, facts: Facts, reader: _Reader) -> Facts:
             f"ssm describe-instance-information --filters Key=InstanceIds,Values={','.join(instance_ids)}",
             lambda: reader.account.agents(instance_ids),
         )
-    return replace(facts, profile=profile, role=role, agents=agents)
+    return replace(facts, launch=launch, role=role, agents=agents)
 
 
 def _command_for(launch: LaunchSource) -> str:

@@ -43,6 +43,8 @@ class FindingCode(StrEnum):
     PROFILE_MISSING = "profile-missing"
     ROLE_WITHOUT_SSM = "role-without-ssm"
     AGENT_SILENT = "agent-silent"
+    METADATA_OFF = "metadata-off"
+    METADATA_HOP_LIMIT = "metadata-hop-limit"
     DOCUMENT_NAME = "document-name"
     VETO_ALARM_MISSING = "veto-alarm-missing"
     UNTAGGED = "untagged"
