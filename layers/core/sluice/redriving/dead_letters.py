@@ -25,18 +25,13 @@ from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
-from sluice.redriving import fifo_order
+from sluice.redriving import fifo_order, letter_results
 from sluice.redriving.failure_groups import CAUSE, Cause, failure_group, group_cause, queue_name
+from sluice.redriving.group_admission import admit_to_group
 from sluice.redriving.jobs.lifecycle import report_return
+from sluice.redriving.jobs.release import keep_releases
 from sluice.redriving.letter_history import LetterPast, past_of, remembered, return_window_s
-from sluice.redriving.letter_results import (
-    POINTER_ONLY,
-    DeadLetterResult,
-    LetterOutcome,
-    admit_to_group,
-    quarantine_entry,
-    quarantined_instead,
-)
+from sluice.redriving.letter_results import DeadLetterResult, LetterOutcome
 from sluice.redriving.message_copy import (
     Origin,
     body_key,
@@ -45,7 +40,7 @@ from sluice.redriving.message_copy import (
     send_rounds,
 )
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome, SendResult, resolve_doubts
-from sluice.redriving.verdict import DeadLetterHistory, judge, left_s, margin_s, sample_of
+from sluice.redriving.verdict import DeadLetterHistory, judge, left_s, margin_s, sample_of, without_release
 
 # How long what waits for a paused queue is hidden: once it goes on, that is the latest that its dead letters do.
 PAUSED_RECHECK_S = 600.0
@@ -75,6 +70,7 @@ class DeadLetterProcessor:
     retention_s: float | None = None
     others: tuple[str, ...] = ()
     paused: bool = False
+    opened_release: bool = False  # by the last batch: the chain of the fleet's jobs is to be woken
     _indexed_at: float = 0.0
     _cut: fifo_order.Cut = field(default_factory=fifo_order.Cut)
     _waits: fifo_order.GroupWaits = field(default_factory=fifo_order.GroupWaits)
@@ -98,7 +94,7 @@ class DeadLetterProcessor:
         self._cut = fifo_order.cut_of(batch or messages) if self.to.fifo else fifo_order.Cut()
         order = fifo_order.arranged(messages, self.to, lambda message: self._retried_at(message) is not None)
         results = self._process_rounds([messages[i] for i in order])
-        return tuple(results[order.index(i)] for i in range(len(messages)))
+        return self._with_releases([results[order.index(i)] for i in range(len(messages))])
 
     def _process_rounds(self, messages: Sequence[Message]) -> dict[int, DeadLetterResult]:
         """Process a batch in rounds; of a FIFO message group nothing goes on behind what stays or waits."""
@@ -129,6 +125,17 @@ class DeadLetterProcessor:
             kept = [message for i, message in enumerate(messages) if not results[i].may_be_deleted]
             self._waits.hide(self.ports.queue, self.fleet.dead_letter_queue, kept)
         return results
+
+    def _with_releases(self, results: Sequence[DeadLetterResult]) -> tuple[DeadLetterResult, ...]:
+        """What became of a batch, once what is held has a release on record; without one it stays in its queue."""
+        held = [one.verdict for one in results if one.may_be_deleted and one.verdict and one.verdict.held]
+        try:
+            groups = dict.fromkeys(verdict.failure_group for verdict in held)
+            self.opened_release = keep_releases(self.ports, self.fleet, groups, self.now())
+        except PortError as error:
+            kept, why = LetterOutcome.KEPT, f"its release could not be noted: {error}"
+            return tuple(replace(one, outcome=kept, reason=why) if one.verdict in held else one for one in results)
+        return tuple(results)
 
     def quarantine(self, messages: Sequence[Message], why: str) -> tuple[DeadLetterResult, ...]:
         """Quarantine messages whatever the policy says of them; what became of each. Never raises a PortError."""
@@ -276,7 +283,7 @@ class DeadLetterProcessor:
         if message.message_group != self._cut.message_group:
             return None
         if self._cut.is_all:
-            return self._put_in_quarantine(message, quarantined_instead(verdict, fifo_order.MANY_WAIT))
+            return self._put_in_quarantine(message, letter_results.quarantined_instead(verdict, fifo_order.MANY_WAIT))
         return self._keep_waiting(
             message, verdict, fifo_order.LOOK_AGAIN_S, "more of its message group may wait behind it"
         )
@@ -288,7 +295,9 @@ class DeadLetterProcessor:
             wait_s = min(wait_s, left - margin_s(self.fleet.redrive, self.retention_s))
         if wait_s <= 0:
             why = "its queue is paused" if self.paused else "its retry would be later"
-            return self._put_in_quarantine(message, quarantined_instead(verdict, f"{why}, and SQS would delete it"))
+            return self._put_in_quarantine(
+                message, letter_results.quarantined_instead(verdict, f"{why}, and SQS would delete it")
+            )
         return self._wait(message, wait_s, reason, verdict)
 
     def _wait(self, message: Message, wait_s: float, reason: str, verdict: Verdict | None = None) -> DeadLetterResult:
@@ -306,11 +315,7 @@ class DeadLetterProcessor:
         return next((one.at for one in handled if one.letter_id == message.id and one.due_at is not None), None)
 
     def _settles_in_s(self, message: Message) -> float:
-        """How long the copy of a FIFO message that was sent may still be under way, in seconds.
-
-        Raises:
-            PortError: the ledger does not say whether it was sent.
-        """
+        """How long the copy of a FIFO message that was sent may still be under way, in seconds; or a PortError."""
         at = self._retried_at(message) if self.to.fifo else None
         left = 0.0 if at is None else at + fifo_order.settles_within_s(self.fleet, self.to) - self.now()
         if left <= 0:
@@ -338,7 +343,7 @@ class DeadLetterProcessor:
             case SendOutcome.EARLIER:
                 return DeadLetterResult(message.id, LetterOutcome.GONE, "it was sent back before", verdict)
             case SendOutcome.REFUSED | SendOutcome.DOUBTFUL:
-                return self._put_in_quarantine(message, quarantined_instead(verdict, send_result.reason))
+                return self._put_in_quarantine(message, letter_results.quarantined_instead(verdict, send_result.reason))
             case _:
                 return DeadLetterResult(message.id, LetterOutcome.KEPT, send_result.reason, verdict)
 
@@ -351,7 +356,9 @@ class DeadLetterProcessor:
         if verdict.failure_group not in self._admitted:
             own = Cause(verdict.failure_group, verdict.cause)
             self._admitted[verdict.failure_group] = admit_to_group(self.ports, self.fleet.name, own, self.now()).id
-        return replace(verdict, failure_group=self._admitted[verdict.failure_group])
+        if (group_id := self._admitted[verdict.failure_group]) == verdict.failure_group:
+            return verdict  # otherwise it is in the overflow, which has many causes: it is not released by itself
+        return replace(without_release(verdict), failure_group=group_id)
 
     def _put_in_quarantine(self, message: Message, verdict: Verdict) -> DeadLetterResult:
         """Store, then index."""
@@ -360,14 +367,8 @@ class DeadLetterProcessor:
             verdict = self._counted_in(verdict)
             key = self.ports.archive.store(self.fleet.name, message)
             self._indexed_at = max(self.now(), self._indexed_at + INDEX_STEP_S)
-            entry = quarantine_entry(
-                self.fleet.name,
-                message,
-                verdict,
-                self.to,
-                key=key,
-                at=self._indexed_at,
-                retention_s=self.retention_s,
+            entry = letter_results.quarantine_entry(
+                self.fleet.name, message, verdict, self.to, key=key, at=self._indexed_at, retention_s=self.retention_s
             )
             if self._pasts[message.id].is_copy and not entry.source:
                 entry = replace(entry, source=self.to.arn)
@@ -381,8 +382,8 @@ class DeadLetterProcessor:
         if remember.letter or remember.answered_id:
             with suppress(PortError):  # what comes with the same body is then counted on from it once more
                 ledger.attempts.remember(self.fleet.name, [remember])
-        unnoted = self._note(message, verdict)
-        reason = " ".join(filter(None, (verdict.sentence, POINTER_ONLY if entry.payload else "", unnoted)))
+        parts = (verdict.sentence, letter_results.POINTER_ONLY if entry.payload else "", self._note(message, verdict))
+        reason = " ".join(filter(None, parts))
         return DeadLetterResult(message.id, LetterOutcome.QUARANTINED, reason, verdict)
 
     def _note(self, message: Message, verdict: Verdict) -> str:

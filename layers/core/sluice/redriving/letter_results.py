@@ -4,10 +4,7 @@ from enum import StrEnum
 
 from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import Message, QuarantineEntry, Verdict, VerdictKind
-from sluice.ports.ledger import RedriverLedger
-from sluice.ports.stack import Ports
 from sluice.redriving.causes.payload_pointers import payload_pointer
-from sluice.redriving.failure_groups import OVERFLOW, Cause
 from sluice.redriving.message_copy import Destination, first_sent_at, known_source
 from sluice.redriving.verdict import sample_of, selectable_attributes
 
@@ -84,16 +81,3 @@ def quarantine_entry(
         attributes=selectable_attributes(message),
         expires_at=None if retention_s is None or sent_at is None else sent_at + retention_s,
     )
-
-
-def admit_to_group(ports: Ports[RedriverLedger], fleet: str, own: Cause, now: float) -> Cause:
-    """The failure group that something of a group is counted in: its own, or the overflow's where there are too many.
-
-    What is in the overflow is redriven like anything else. On its own record it keeps its own cause.
-
-    Raises:
-        PortError: the ledger does not say.
-    """
-    if own.id == OVERFLOW.id or ports.ledger.failure_groups.admit_group(fleet, own.id, own.words, now):
-        return own
-    return OVERFLOW

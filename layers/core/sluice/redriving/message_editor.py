@@ -30,10 +30,10 @@ from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.failure_groups import Cause, failure_group, source_of
+from sluice.redriving.group_admission import admit_to_group
 from sluice.redriving.jobs.lifecycle import paused_note
 from sluice.redriving.jobs.rules import sent
 from sluice.redriving.letter_history import remembered
-from sluice.redriving.letter_results import admit_to_group
 from sluice.redriving.message_copy import carried_count, copy_of, first_sent_at
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome
 from sluice.redriving.source_queues import QueueRoute, route_asked_for, route_of_letter, watch_s
