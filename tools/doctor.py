@@ -5,6 +5,7 @@ with the caller's own credentials.
 """
 
 import json
+import time
 from dataclasses import asdict
 from math import inf
 from shlex import quote
@@ -21,6 +22,7 @@ from sluice.onboarding.checks import check
 from sluice.onboarding.facts import Facts, read_facts
 from sluice.onboarding.findings import Finding, Severity
 from tools.fleet_options import FLAGS, UnusableError, connect, deployed, of_flags
+from tools.learned_times import learned_warnings
 from tools.unit_settings import unit_warnings
 
 ALL_WELL, PROBLEMS, UNUSABLE = 0, 1, 2  # exit statuses
@@ -99,17 +101,21 @@ def doctor(
         will_tag=by_flags,  # its deployment will
         fields=FLAGS if by_flags else None,
     )
+    # A fleet that is not deployed has no planner that learns.
+    learned = () if by_flags else learned_warnings(clients, stack, checked, facts.queues, time.time())
     units: tuple[str, ...] = ()
     if instances and isinstance(facts.group, GroupRecord):
         units = unit_warnings(clients, checked, facts.group.in_service)
     if as_json:
-        print(json.dumps(_as_json(checked, stack, found_region, found, facts) | {"units": units}, indent=2))
+        more = {"units": units, "learned": learned}
+        print(json.dumps(_as_json(checked, stack, found_region, found, facts) | more, indent=2))
     else:
         console = Console(highlight=False)
         _show(console, checked, found, facts)
-        for warning in units:
-            console.print(Text("warning: ", STYLES[Severity.WARNING]).append(warning, "default"))
-    bad = any(finding.severity is Severity.PROBLEM or strict for finding in found) or (strict and bool(units))
+        for warning in (*units, *learned):
+            console.print(Text("warning: ", STYLES[Severity.WARNING]).append(warning, "default"), soft_wrap=True)
+    doubtful = strict and bool(units or learned)
+    bad = any(finding.severity is Severity.PROBLEM or strict for finding in found) or doubtful
     return PROBLEMS if bad else ALL_WELL
 
 

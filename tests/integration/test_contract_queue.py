@@ -79,6 +79,13 @@ def test_queues_read_at_once_are_answered_in_their_order(world: World) -> None:
     assert isinstance(missing, NeedsFixError)
 
 
+def test_reading_tells_for_how_long_the_queue_keeps_and_hides_messages(world: World) -> None:
+    """Both come with the counts, by the same call."""
+    url = world.make_queue(visibility_s=45)
+    reading = world.ports.queue.read(url, world.now())
+    assert (reading.retention_s, reading.visibility_s) == (345_600.0, 45.0)
+
+
 def test_facts_tell_what_the_queue_is(world: World) -> None:
     """ARN, kind, limits and the dead-letter queue are read from the queue itself."""
     dead = world.make_queue(fifo=True)

@@ -6,7 +6,15 @@ from dataclasses import replace
 import pytest
 
 from sluice.model.observed import Instance, Lifecycle, Series
-from sluice.model.planning import ControlMemory, Decision, Estimate, ReasonCode
+from sluice.model.planning import (
+    ControlMemory,
+    Decision,
+    Estimate,
+    History,
+    QueueSample,
+    ReasonCode,
+    RedeliveryMemory,
+)
 from sluice.model.usage import Enough
 from sluice.wording import capitalised, count, duration, exactly, is_are, rate
 from tests.support.planner_steps import a_memory, changed
@@ -51,7 +59,26 @@ def enough(units: float, more: float, ago_s: float = 120.0, **fields: object):
 
 def at_rest(working: int = 6, in_flight: float = 0, **queue: object):
     """Nothing waits, and so many instances are there."""
-    return seen(NINE, a_queue(NINE, 0, in_flight, **queue), a_group(NINE, working))
+    visibility_s = queue.pop("visibility_s", None)
+    reading = replace(a_queue(NINE, 0, in_flight, **queue), visibility_s=visibility_s)
+    return seen(NINE, reading, a_group(NINE, working))
+
+
+SLOW = changed(CALM, rate=Estimate(1 / 45, 100.0, NINE - 60))
+WATCHED = changed(SLOW, samples=tuple(QueueSample(NINE - ago_s, 0.0, 2.0, 6.0, True, 0.0) for ago_s in (300, 150, 10)))
+
+
+def worked_on_twice():
+    """Twice as many messages were deleted as were sent."""
+    queue = a_queue(NINE, 0, 2, per_minute=(6.0,) * 10, done_per_minute=(12.0,) * 10)
+    return seen(NINE, replace(queue, visibility_s=30.0), a_group(NINE, 6))
+
+
+def hiding(messages: float):
+    """So many messages were in flight at the last tick, and none was received for hours."""
+    received = History(60.0, NINE - 10_920.0, (0.0,) * 180)
+    sample = QueueSample(NINE - 10.0, 0.0, messages, 6.0, steady=True, arrived=0.0)
+    return changed(SLOW, redeliveries=RedeliveryMemory(received=received), samples=(sample,))
 
 
 def protected(working: int, held: int, in_flight: float = 0, *, received: Series | None = None, protects_new=False):
@@ -151,6 +178,9 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.GROUP_PROTECTED, decide(protected(6, 4, received=ZEROS), a_fleet(), CALM)),
     (ReasonCode.GROUP_PROTECTED, decide(protected(6, 4, 1, received=ZEROS), a_fleet(), CALM)),
     (ReasonCode.OTHER_CONTROLLER, decide(a_burst(), a_fleet(), changed(MEASURED, control=OTHERS))),
+    (ReasonCode.VISIBILITY_SHORT, decide(worked_on_twice(), a_fleet(), WATCHED)),
+    (ReasonCode.HIDDEN_LONG, decide(at_rest(6, 1, visibility_s=30.0), a_fleet(), hiding(1.0))),
+    (ReasonCode.HIDDEN_LONG, decide(at_rest(6, 4, visibility_s=30.0), a_fleet(), hiding(4.0))),
     (ReasonCode.GROUP_MIN, decide(seen(NINE, a_queue(NINE), a_group(NINE, 6, bounds=(1, 100))), a_fleet(), CALM)),
     (ReasonCode.GROUP_MAX, decide(a_burst(bounds=(0, 1)), a_fleet())),
     (ReasonCode.SUSPENDED, decide(a_burst(**SUSPENDED), a_fleet())),

@@ -61,6 +61,7 @@ MODULES = (
     "sluice.planning.evidence",
     "sluice.planning.explanation",
     "sluice.planning.limits",
+    "sluice.planning.visibility",
     "sluice.planning.planner",
     "tools.backtest.random_draws",
     "tools.backtest.simulated_queue",

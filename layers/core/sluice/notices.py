@@ -40,6 +40,7 @@ WITHOUT_ALARM = frozenset(
         "LaunchesShortLived",
         "ProtectedIdle",
         "SetByAnother",
+        "VisibilityShort",
         "DeadLettersMoveOn",
     }
 )
@@ -108,6 +109,12 @@ REASONS = {
         "Read the fleet's last decision in the dashboard. Find what sets it (a scaling policy, a scheduled action or a"
         " deployment), and leave the group to one of them.",
         "nothing else than Sluice sets the group's desired capacity",
+    ),
+    "VisibilityShort": Reason(
+        "messages are worked on twice, because the queue's visibility timeout is shorter than the work",
+        "Raise the queue's visibility timeout above the longest that a message takes, or let consumers extend it while"
+        " they work. The fleet's last decision in the dashboard has both times.",
+        "messages are not worked on twice any more",
     ),
     "DrainsExpired": Reason(
         "an instance was released at its deadline, before its consumer was done",

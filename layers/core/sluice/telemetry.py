@@ -99,6 +99,7 @@ LIMITS = {
     "LaunchesShortLived": 0.0,
     "ProtectedIdle": 0.0,
     "SetByAnother": 0.0,
+    "VisibilityShort": 0.0,
     "DrainsExpired": 0.0,
     "DrainsInterrupted": 0.0,
     "RetainedAge": 3_600.0,

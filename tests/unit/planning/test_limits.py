@@ -50,7 +50,8 @@ def test_limits_when_listed():
     order = list(ReasonCode)
     codes = [code for code, _ in LIMITS]
     assert codes == sorted(codes, key=order.index)
-    assert set(order) - set(codes) == {ReasonCode.NEED, ReasonCode.NO_GROUP}
+    no_limits = {ReasonCode.NEED, ReasonCode.NO_GROUP, ReasonCode.VISIBILITY_SHORT, ReasonCode.HIDDEN_LONG}
+    assert set(order) - set(codes) == no_limits
 
 
 def test_reasons_when_several_limits_bind():

@@ -53,6 +53,7 @@ COUNTS: "Sequence[QueueAttributeNameType]" = (
     "ApproximateNumberOfMessagesDelayed",
 )
 RETENTION: "QueueAttributeNameType" = "MessageRetentionPeriod"
+VISIBILITY: "QueueAttributeNameType" = "VisibilityTimeout"
 MOVES_LISTED = 10  # the most that ListMessageMoveTasks answers
 # CancelMessageMoveTask's answers for a task that is over: unknown, or not running any more.
 OVER = frozenset({"ResourceNotFoundException", "UnsupportedOperation"})
@@ -324,18 +325,18 @@ def _thing(queue_url: str) -> Thing:
 
 
 def _read(client: "SQSClient", queue_url: str, now: float) -> QueueReading:
-    """A queue's counts, and how long it keeps messages. What SQS leaves out is None."""
+    """A queue's counts, and how long it keeps and hides messages. What SQS leaves out is None."""
+    names = [*COUNTS, RETENTION, VISIBILITY]
     with asking(_thing(queue_url)):
-        found = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=[*COUNTS, RETENTION]).get(
-            "Attributes", {}
-        )
+        found = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names).get("Attributes", {})
 
     def reading(name: "QueueAttributeNameType") -> Reading | None:
         return Reading(float(found[name]), now) if name in found else None
 
     visible, in_flight, delayed = map(reading, COUNTS)
     retention_s = float(found[RETENTION]) if RETENTION in found else None
-    return QueueReading(visible, in_flight, delayed, retention_s=retention_s)
+    visibility_s = float(found[VISIBILITY]) if VISIBILITY in found else None
+    return QueueReading(visible, in_flight, delayed, retention_s=retention_s, visibility_s=visibility_s)
 
 
 def _visibility(queue_url: str, seconds: float) -> int:

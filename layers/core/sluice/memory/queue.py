@@ -155,6 +155,7 @@ class MemoryQueue:
             in_flight=Reading(in_flight, now),
             delayed=Reading(len(hidden) - in_flight, now),
             retention_s=queue.facts.retention_s,
+            visibility_s=queue.facts.visibility_s,
         )
 
     def read_all(self, queue_urls: Sequence[str], now: float) -> tuple[QueueReading | PortError, ...]:

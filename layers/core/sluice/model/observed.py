@@ -48,6 +48,7 @@ class QueueReading:
     deleted: Series | None = None  # messages deleted, per period: completed work
     received: Series | None = None  # messages received, per period; a message that is received again counts again
     retention_s: float | None = None  # how long the queue keeps a message, in seconds
+    visibility_s: float | None = None  # how long the queue hides a received message, in seconds; a receive may differ
 
 
 class Lifecycle(StrEnum):

@@ -357,6 +357,8 @@ class ReasonCode(StrEnum):
     GROUP_MAX = "group-max"
     SUSPENDED = "suspended"  # the group's own processes are suspended
     OTHER_CONTROLLER = "other-controller"  # something else sets the capacity again and again
+    VISIBILITY_SHORT = "visibility-short"  # messages become visible while they are worked on; no limit
+    HIDDEN_LONG = "hidden-long"  # messages that a consumer hides for hours; no limit
     NO_GROUP = "no-group"
 
 

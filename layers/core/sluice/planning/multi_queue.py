@@ -65,6 +65,7 @@ def pooled(sources: Sequence[QueuePolicy], readings: Sequence[QueueReading]) -> 
     read = list(zip(sources, readings, strict=True))
     consumed = [reading for source, reading in read if not source.paused]
     oldest = [reading.oldest_age for reading in consumed if reading.oldest_age is not None]
+    visibility_s = [reading.visibility_s for reading in readings if reading.visibility_s is not None]
     return QueueReading(
         visible=_sum(_consumed(source, reading.visible) for source, reading in read),
         in_flight=_sum(reading.in_flight for reading in readings),
@@ -73,6 +74,8 @@ def pooled(sources: Sequence[QueuePolicy], readings: Sequence[QueueReading]) -> 
         sent=_total([reading.sent for reading in consumed if reading.sent is not None]),
         deleted=_total([reading.deleted for reading in readings if reading.deleted is not None]),
         received=_total([reading.received for reading in readings if reading.received is not None]),
+        # It is not known which queue a message is of: what the longest timeout is too short for, all are.
+        visibility_s=max(visibility_s) if len(visibility_s) == len(readings) else None,
     )
 
 

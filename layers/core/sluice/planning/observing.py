@@ -193,6 +193,7 @@ def merge(live: QueueReading, metrics: QueueReading) -> QueueReading:
         delayed=live.delayed or metrics.delayed,
         oldest_age=live.oldest_age or metrics.oldest_age,
         retention_s=live.retention_s,
+        visibility_s=live.visibility_s,
     )
 
 

@@ -5,6 +5,7 @@ Theory of operation
     snapshot, estimates --assess--> demand, supply and the need that follows    (assessment, demand, supply, deadlines)
     need --LIMITS, in their order--> want, each change with its reason          (limits)
     Assessment, want, reasons --> Decision: figures and sentences               (explanation)
+    Assessment --> what else an operator should know of it, beside the reasons  (visibility)
 
 `learn` comes before, so that the estimates are of this snapshot, too; `remember` after, for the next tick.
 
@@ -24,13 +25,14 @@ from sluice.model.frozen import replace
 from sluice.model.planning import Action, Decision, Estimates, Memory, Reason, ReasonCode, Snapshot
 from sluice.model.timing import Timing
 from sluice.model.usage import NeedWindow
-from sluice.planning import explanation
+from sluice.planning import explanation, visibility
 from sluice.planning.assessment import assess
 from sluice.planning.control import asked
 from sluice.planning.launch_limits import RECENT_S
 from sluice.planning.learning import safety_margin
 from sluice.planning.limits import LIMITS
 from sluice.planning.wish import Wish
+from sluice.wording import capitalised
 
 NEEDS_COUNT = 200  # a bound on the ledger's record; a falling sequence of needs is rarely longer than ten
 
@@ -55,12 +57,16 @@ def plan(
     reasons = [Reason(ReasonCode.NEED, explanation.need_sentence(tick), tick.current, tick.need)]
     for code, limit in LIMITS:
         before = wish.want
-        sentence = limit(tick, wish)
-        if sentence is not None:
-            reasons.append(Reason(code, sentence, before, wish.want))
+        clause = limit(tick, wish)
+        if clause is not None:
+            reasons.append(Reason(code, clause, before, wish.want))
             if code is ReasonCode.PAUSED:
                 break  # held, whatever the other limits would do
     current, want = tick.current, wish.want
+    sentence = explanation.sentence(tick, want, reasons)
+    for note in visibility.notes(tick, want):
+        reasons.append(note)
+        sentence = f"{sentence} {capitalised(note.sentence)}."
     return Decision(
         id=_id(fleet, now),
         fleet=fleet.name,
@@ -72,7 +78,7 @@ def plan(
         want=want,
         reasons=tuple(reasons),
         figures=explanation.figures(tick),
-        sentence=explanation.sentence(tick, want, reasons),
+        sentence=sentence,
     )
 
 

@@ -20,6 +20,7 @@ NEED_AN_OPERATOR = {
     ReasonCode.SHORT_LIVED: "LaunchesShortLived",
     ReasonCode.GROUP_PROTECTED: "ProtectedIdle",
     ReasonCode.OTHER_CONTROLLER: "SetByAnother",
+    ReasonCode.VISIBILITY_SHORT: "VisibilityShort",
 }
 
 

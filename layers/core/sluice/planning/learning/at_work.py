@@ -106,7 +106,7 @@ def learn_held(
         takes_s = min(REMEMBERED_S, takes_s) if rate.source == "measured" else REMEMBERED_S
     # What was held stays so until it comes back, whatever is received beside it.
     stays = min(memory.held, there) - _came_back_since(memory.history, memory.received.end_at)
-    held = max(stays, _not_received(received, there - in_batches, takes_s))
+    held = max(stays, not_received(received, there - in_batches, takes_s))
     if held > 0.0:
         held = min(held + left_per_s * (samples[-1].at - received.end_at), samples[-1].in_flight)
     return replace(memory, received=received, held=held, left_per_s=left_per_s)
@@ -147,7 +147,7 @@ def _completed_per_s(deleted: Series | None, received: History) -> float:
     return (done + LIKELY * sqrt(done)) / span_s
 
 
-def _not_received(received: History, there: float, takes_s: float) -> float:
+def not_received(received: History, there: float, takes_s: float) -> float:
     """What is in flight beyond all that was received in the time that messages take, and beyond chance."""
     counts, periods = received.counts, takes_s / received.period_s
     if periods > len(counts):
