@@ -136,7 +136,7 @@ def test_minute_comes_when_nothing_else_does(name: str) -> None:
 
 
 def test_drainer_hears_when_instances_are_about_to_go() -> None:
-    """Hooks, Spot, rebalance, scheduled events, a command's end and consumers' reports; a command on its way is no news."""
+    """Hooks, Spot, rebalance, scheduled events, commands' ends and reports; a command on its way is no news."""
     events = stack().properties("Drainer")["Events"]
     kinds = {
         kind
