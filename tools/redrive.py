@@ -282,12 +282,19 @@ def _peek(answer: Mapping[str, Any]) -> list[Table | Text]:
 def _job(job: Mapping[str, Any]) -> list[Table | Text]:
     table = Table("job", "state", "selected", "sent", "failed", "in doubt", "came back")
     names = ("id", "state", "selected_count", "sent_count", "failed_count", "doubtful_count", "returned_count")
-    values = {**job, "state": STATES.get(job["state"], job["state"])}
+    values = {**job, "state": "held" if job.get("held_until") else STATES.get(job["state"], job["state"])}
     table.add_row(*(_plain(str(values[name])) for name in names))
     parts: list[Table | Text] = [table]
     if job["note"]:
         parts.append(_plain(job["note"]))
-    if job["state"] == "running":
+    if held_until := job.get("held_until"):
+        parts.append(
+            Text(
+                f"Held, tried again at {_time(held_until)}: the cause passes by itself. A redrive of the same messages"
+                f" takes its place. To leave them to you: sluice redrive --fleet {job['fleet']} --stop {job['id']}"
+            )
+        )
+    elif job["state"] == "running":
         fleet, job_id = job["fleet"], job["id"]
         parts.append(
             Text(

@@ -5,7 +5,8 @@ be paused for a while), the archive and the ledger in memory; a producer, a cons
 fixed, Lambda's poller of the dead-letter queues (partial answers, lost deletes, double deliveries, receipts that
 expire), the work queue of redrive jobs (steps that are lost, doubled, late and out of order, and ten minutes without
 it), the schedule's minute, an operator who redrives, stops and asks twice, somebody who looks at dead letters and so
-hides them for a while, and move tasks that SQS refuses. Each call of a port takes time, in which
+hides them for a while, outages of which bursts are held and released, and move tasks that SQS refuses. Each call of a
+port takes time, in which
 anything that falls due happens, other invocations of the redriver included. Faults end at a seeded moment; then all
 must be worked on in the end.
 
@@ -70,7 +71,12 @@ def build(seed: int) -> World:
         permanent=rng.choice(((), (), ("UnknownItem*",))),
         transient=rng.choice(((), (), ("No cause stamped*",))),
     )
-    # Drawn by itself, so that the runs of seeds with one queue stay as they were.
+    # Drawn by itself, so that the runs of seeds without stay as they were: all poison is an outage that passes.
+    releases = Random(f"releases of {seed}")  # noqa: S311 - as above
+    if releases.random() < 0.4:
+        outage = {"transient": ("UnknownItem*",), "permanent": (), "burst_count": releases.choice((1, 2, 3))}
+        policy = policy.model_copy(update=outage | {"burst_window_s": releases.choice((60.0, 120.0))})
+    # As above: drawn by itself.
     several = Random(f"queues of {seed}")  # noqa: S311 - as above
     fleet = Fleet(
         name="orders",

@@ -54,7 +54,7 @@ class Scene:
     redriven: Counter[str] = field(default_factory=Counter)  # by an operator
     habits: Random = field(default_factory=partial(Random, 0))  # of consumers and others, drawn by itself
     looked_at: set[tuple[str, str]] = field(default_factory=set)
-    came_back: dict[str, float] = field(default_factory=dict)  # by job: when the first copy of it was a dead letter
+    came_back: dict[str, list[float]] = field(default_factory=dict)  # by job: when copies of it were dead letters
     running: list[tuple[str, float]] = field(default_factory=list)  # label, and when Lambda ends it
     paused: dict[str, float] = field(default_factory=dict)  # queues that are, since when
     sides: list[tuple[tuple[str, float], Turns[Any]]] = field(default_factory=list)  # of those: work side by side
@@ -181,7 +181,9 @@ class Scene:
     def check_jobs(self) -> None:
         """At the end each job is over, and was judged by its own copies alone."""
         for job in self.truth.ledger.jobs.jobs(self.fleet.name):
-            back_at = self.came_back.get(job.id)
+            # Each try of a release is judged by itself.
+            since = job.release.due_at if job.release and job.state is JobState.DONE else 0.0
+            back_at = next((at for at in self.came_back.get(job.id, ()) if at >= since), None)
             judged = job.state is JobState.CAME_BACK or job.note.startswith("Stopped: a message it sent")
             if back_at is None and (judged or job.progress.returned_count):
                 self.violate(f"{job.id} is {job.state}, and nothing of it came back: {job.note}")
@@ -218,7 +220,7 @@ class Scene:
         if where in self.fleet.dead_letter_queues:
             for url in self.queues:
                 if (origin := origin_of(message, self.truth.queue.facts(url))) and origin.job_id:
-                    self.came_back.setdefault(origin.job_id, self.now)
+                    self.came_back.setdefault(origin.job_id, []).append(self.now)
         order = self.orders.get(message.body)
         if order is None:
             self.violate(f"a body that nobody sent: {message.body[:40]!r}")

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -406,16 +407,47 @@ POLICY_OF_CAUSES = RedrivePolicy(permanent=("UnknownItem*", "*schema*"), transie
         ("bad SCHEMA: version 3", 1, VerdictKind.QUARANTINE, "permanent"),
         ("KeyError: 'street'", 4, VerdictKind.RETRY, "Retry 1"),
         ("KeyError: 'street'", 5, VerdictKind.QUARANTINE, "tripped, with 5 dead letters"),
-        ("timeout: payment", 500, VerdictKind.RETRY, "Retry 1"),
+        ("timeout: payment", 4, VerdictKind.RETRY, "Retry 1"),
+        ("timeout: payment", 500, VerdictKind.QUARANTINE, "passes by itself"),
     ],
 )
 def test_judge_goes_by_the_policy_when_it_names_causes(
     cause: str, recent_count: int, kind: VerdictKind, said: str
 ) -> None:
-    """Permanent causes are not retried, a group that bursts is not, and transient ones are whatever happens."""
+    """Permanent causes are not retried, a group that bursts is not, and a burst of transient ones is held."""
     verdict = judged(letter(cause=cause), POLICY_OF_CAUSES, QUEUE, DeadLetterHistory(recent_count=recent_count))
     assert verdict.kind is kind
     assert said in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("cause", "policy", "held"),
+    [
+        ("HTTP 503: busy", {}, True),
+        ("HTTPError: 503 Service Unavailable", {}, True),
+        ("x.Root: Connection refused", {}, True),
+        ("Read timed out", {}, True),
+        ("ThrottlingException: Rate exceeded", {}, True),
+        ("HTTP 400: no such order", {}, False),
+        ("KeyError: 'street'", {}, False),
+        ("KeyError: 'street'", {"transient": ("KeyError*",)}, True),
+        ("HTTP 503: busy", {"permanent": ("HTTP 503*",)}, False),
+        ("HTTP 503: busy", {"otherwise": Otherwise.QUARANTINE}, False),
+        ("HTTP 503: busy", {"release_within_s": 0}, False),
+    ],
+)
+def test_judge_holds_a_burst_when_its_cause_passes_by_itself(cause: str, policy: dict[str, Any], held: bool) -> None:
+    """The policy's lists speak first; without them a peer that is away, late or busy passes by itself."""
+    history = DeadLetterHistory(recent_count=20)
+    verdict = judged(letter(cause=cause), RedrivePolicy(**policy), QUEUE, history)
+    assert (verdict.kind, verdict.held) == (VerdictKind.QUARANTINE, held)
+
+
+def test_judge_retries_a_transient_burst_when_nothing_is_released_by_itself() -> None:
+    """release_within_s 0: who releases nothing lets transient causes go on with their retries."""
+    policy = RedrivePolicy(transient=("timeout*",), burst_count=5, release_within_s=0)
+    history = DeadLetterHistory(recent_count=500)
+    assert judged(letter(cause="timeout: db"), policy, QUEUE, history).kind is VerdictKind.RETRY
 
 
 CHAIN = "x.Outer: it broke\n\tat x.Y.z(Y.java:7)\nCaused by: x.Root: no\n"

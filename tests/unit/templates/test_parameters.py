@@ -123,7 +123,7 @@ def test_document_says_so_when_everything_is_set() -> None:
             "mode": "manual", "max_retries": 0, "rate_per_s": 0.5, "base_delay_s": 5, "max_delay_s": 60,
             "canary_count": 4, "canary_wait_s": 1.5, "edits": True, "move_tasks": False,
             "transient": ["timeout*", "Throttl?ing"], "permanent": ["KeyError: 'street'"], "otherwise": "quarantine",
-            "burst_count": 7, "burst_window_s": 90, "quarantine_before_s": 7200,
+            "burst_count": 7, "burst_window_s": 90, "release_within_s": 3600, "quarantine_before_s": 7200,
         },
     }  # fmt: skip
     fleet = document(
@@ -291,6 +291,7 @@ def longest_settings() -> dict[str, dict[str, Any]]:
             "mode": "manual", "max_retries": 100, "base_delay_s": 123.45678901, "max_delay_s": 123.45678901,
             "rate_per_s": 1234.5678901, "canary_count": 10, "canary_wait_s": 1234.5678901, "edits": False,
             "move_tasks": False, "otherwise": "quarantine", "burst_count": 100000, "burst_window_s": 123.45678901,
+            "release_within_s": 123456.78901,
             "quarantine_before_s": 1123456.7891, "transient": causes[:10], "permanent": causes[10:],
         },
     }  # fmt: skip

@@ -273,6 +273,17 @@ def test_job_is_shown_as_sent_and_watched(monkeypatch: pytest.MonkeyPatch, capsy
     assert "It is watched for messages that fail again" in shown
 
 
+def test_job_that_is_held_says_when_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what an operator may do instead of waiting."""
+    job = JOB | {"state": "running", "held_until": 1_795_530_600.0}
+    assert run(monkeypatch, Function({"job": job}), "--all") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Held, tried again at 2026-11-24 14:30:00Z" in shown
+    assert "sending" not in shown
+
+
 def test_follow_shows_how_far_a_job_is_until_it_is_over() -> None:
     """It looks, and asks for nothing else."""
     answers = [{"job": JOB | {"sent_count": count, "state": state}} for count, state in ((9, "watching"), (9, "done"))]

@@ -10,13 +10,13 @@ from sluice.config.fleet import ConfigError, DrainPolicy, RedriveMode, RedrivePo
 from sluice.model.draining import DrainOutcome, DrainState, Heartbeats, Retention, SignsOfLife
 from sluice.model.observed import Mode
 from sluice.model.planning import OutcomeStatus, Reason, ReasonCode
-from sluice.model.redriving import JobAction, JobState, Message, QuarantineEntry
+from sluice.model.redriving import JobAction, JobState, Message, QuarantineEntry, Release, Selection
 from sluice.widget.answers import render_answer
 from sluice.widget.messages import PopupContext, render_message_detail, render_message_list
 from sluice.widget.page import render, render_problems
 from sluice.widget.style import CSS
 from sluice.widget.view import Period, ReadFailure, Source, Theme, View, WidgetSettings
-from tests.support.redrive_jobs import changed_job
+from tests.support.redrive_jobs import changed_job, redrive_job
 from tests.support.widget_html import Page, parse
 from tests.support.widget_scenes import (
     CONSOLE_ARN,
@@ -504,6 +504,24 @@ def test_group_when_shown_has_its_trend_and_how_its_last_redrive_went() -> None:
     assert "retries suspended" not in cards[0]
     assert "retries suspended" in cards[1]
     assert "Last redrive 40 min ago: 3 messages sent, 2 failed again." in cards[2]
+
+
+def test_group_that_is_held_says_when_it_is_tried_again() -> None:
+    """Neither the group nor its release looks as if it waited for an operator."""
+    scene = view()
+    group = scene.records.failure_groups[1]
+    due_at = scene.period.now + 300.0
+    release = replace(
+        redrive_job("release-x", "orders", JobState.RUNNING, scene.period.now, "Sluice", scene.period.now),
+        selection=Selection(failure_group=group.id),
+        release=Release(600.0, due_at, due_at + 3_600.0),
+    )
+    page = show(replace(scene, records=replace(scene.records, jobs=(release,))))
+    at = scene.period.minute(due_at)
+    card = page.all("li", "sl-card")[1].text
+    assert f"held, tried again at {at}" in card
+    assert "retries suspended" not in card
+    assert f"heldtried again at {at}" in section(page, "Redrives")
 
 
 def test_group_is_folded_away_while_it_is_muted() -> None:

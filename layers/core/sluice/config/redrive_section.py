@@ -90,7 +90,7 @@ class RedrivePolicy(Section):
         default=(),
         description="Causes that pass by themselves, as patterns in which `*` and `?` stand for other characters, such"
         " as `HTTP 503*`. They are compared with the cause as it was said, and with the failure group's title. Their"
-        " dead letters are retried even in a burst.",
+        " dead letters are retried; in a burst they are held, and released by Sluice once a few of them succeed.",
     )
     permanent: Patterns = Field(
         default=(),
@@ -114,6 +114,13 @@ class RedrivePolicy(Section):
         le=600,
         description="How long a failure group must have no dead letters after a burst before it is retried again, in"
         " seconds.",
+    )
+    release_within_s: Number = Field(
+        default=43_200.0,
+        ge=0,
+        le=604_800,
+        description="For how long Sluice itself tries a failure group that it holds for a burst of a cause that passes"
+        " by itself, in seconds. After that an operator decides. 0: Sluice releases nothing by itself.",
     )
     quarantine_before_s: Number | None = Field(
         default=None,

@@ -100,6 +100,7 @@ class Verdict:
     attempt: int  # redrives so far, this one included when it is a retry
     delay_s: float = 0.0
     said: str = ""  # the cause as it was said, cut; empty where none is known
+    held: bool = False  # in quarantine for its group's burst, for a cause that passes: an automatic release is due
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,8 +356,18 @@ class ActiveMove:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """What makes a job Sluice's own automatic release of a held failure group. Times are epoch seconds."""
+
+    wait_s: float  # before the present try
+    due_at: float  # when it is tried: all that is in quarantine by then is part of it
+    until: float  # when the last try is made, after which the group is an operator's
+    more: bool = False  # more of the group was held after `due_at`
+
+
+@dataclass(frozen=True, slots=True)
 class RedriveJob:
-    """One redrive that an operator asked for: watched, paused, stopped and resumed through the ledger."""
+    """One redrive of an operator, or an automatic release: watched, paused, stopped and resumed through the ledger."""
 
     id: str
     fleet: str
@@ -372,3 +383,14 @@ class RedriveJob:
     note: str = ""
     version: int = 0
     actions: tuple[JobAction, ...] = ()  # who did what, oldest first
+    release: Release | None = None  # None: an operator asked for it
+
+    @property
+    def takes_until(self) -> float:
+        """Epoch seconds: what is quarantined later is not part of it."""
+        return self.release.due_at if self.release else self.requested_at
+
+    def held_until(self, now: float) -> float | None:
+        """When a release that waits is tried again, in epoch seconds; None for any other job."""
+        waits = self.release is not None and self.state is JobState.RUNNING and now < self.release.due_at
+        return self.release.due_at if self.release and waits else None

@@ -259,10 +259,10 @@ class RedriveContext:
 
     def to_answer(self, job: RedriveJob) -> dict[str, Any]:
         """A job as flat JSON, without what only its runners need, and with how far it is (`jobs.rules.forecast`)."""
-        parts = {"selection", "target", "progress", "pacing", "lease", "move", "version"}
+        parts = {"selection", "target", "progress", "pacing", "lease", "move", "version", "release"}
         fields = {name: value for name, value in asdict(job).items() if name not in parts}
         fields |= asdict(job.selection) | asdict(job.progress) | asdict(job.pacing)
-        fields |= {"to": job.target.fleet, "to_queue": job.target.queue}
+        fields |= {"to": job.target.fleet, "to_queue": job.target.queue, "held_until": job.held_until(self.now())}
         for name in ("cursor", "looked", "sends_singly"):
             del fields[name]
         seen = forecast(job, self.now())

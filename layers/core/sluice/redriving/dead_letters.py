@@ -27,8 +27,10 @@ from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.causes.payload_pointers import payload_pointer
-from sluice.redriving.failure_groups import CAUSE, OVERFLOW, Cause, failure_group, group_cause, queue_name
+from sluice.redriving.failure_groups import CAUSE, Cause, failure_group, group_cause, queue_name
+from sluice.redriving.group_admission import admit_to_group
 from sluice.redriving.jobs.lifecycle import report_return
+from sluice.redriving.jobs.release import keep_releases
 from sluice.redriving.letter_history import LetterPast, past_of, remembered, return_window_s
 from sluice.redriving.message_copy import (
     Origin,
@@ -40,7 +42,15 @@ from sluice.redriving.message_copy import (
     send_rounds,
 )
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome, SendResult, resolve_doubts
-from sluice.redriving.verdict import DeadLetterHistory, judge, left_s, margin_s, sample_of, selectable_attributes
+from sluice.redriving.verdict import (
+    DeadLetterHistory,
+    judge,
+    left_s,
+    margin_s,
+    sample_of,
+    selectable_attributes,
+    without_release,
+)
 
 # How long what waits for a paused queue is hidden: once it goes on, that is the latest that its dead letters do.
 PAUSED_RECHECK_S = 600.0
@@ -97,6 +107,7 @@ class DeadLetterProcessor:
     retention_s: float | None = None
     others: tuple[str, ...] = ()
     paused: bool = False
+    opened_release: bool = False  # by the last batch: the chain of the fleet's jobs is to be woken
     _indexed_at: float = 0.0
     _reported_causes: Mapping[str, str] = field(
         default_factory=dict
@@ -113,8 +124,8 @@ class DeadLetterProcessor:
             self._read_causes(messages)
             self._read_handled(messages)
         except PortError as error:
-            reason = f"could not be judged: {error}"
-            return tuple(DeadLetterResult(message.id, LetterOutcome.KEPT, reason) for message in messages)
+            why = f"could not be judged: {error}"
+            return tuple(DeadLetterResult(message.id, LetterOutcome.KEPT, why) for message in messages)
         results: dict[int, DeadLetterResult] = {}
         kept_groups: set[str | None] = set()  # message groups, on FIFO queues
         for indexes in send_rounds(messages, self.to):
@@ -133,7 +144,18 @@ class DeadLetterProcessor:
             results |= self._apply(judged)
             if self.to.fifo:
                 kept_groups |= {messages[i].message_group for i in indexes if not results[i].may_be_deleted}
-        return tuple(results[i] for i in range(len(messages)))
+        return self._with_releases([results[i] for i in range(len(messages))])
+
+    def _with_releases(self, results: Sequence[DeadLetterResult]) -> tuple[DeadLetterResult, ...]:
+        """What became of a batch, once what is held has a release on record; without one it stays in its queue."""
+        held = [one.verdict for one in results if one.may_be_deleted and one.verdict and one.verdict.held]
+        try:
+            groups = dict.fromkeys(verdict.failure_group for verdict in held)
+            self.opened_release = keep_releases(self.ports, self.fleet, groups, self.now())
+        except PortError as error:
+            kept, why = LetterOutcome.KEPT, f"its release could not be noted: {error}"
+            return tuple(replace(one, outcome=kept, reason=why) if one.verdict in held else one for one in results)
+        return tuple(results)
 
     def quarantine(self, messages: Sequence[Message], why: str) -> tuple[DeadLetterResult, ...]:
         """Quarantine messages whatever the policy says of them; what became of each. Never raises a PortError."""
@@ -308,7 +330,9 @@ class DeadLetterProcessor:
         if verdict.failure_group not in self._admitted:
             own = Cause(verdict.failure_group, verdict.cause)
             self._admitted[verdict.failure_group] = admit_to_group(self.ports, self.fleet.name, own, self.now()).id
-        return replace(verdict, failure_group=self._admitted[verdict.failure_group])
+        if (group_id := self._admitted[verdict.failure_group]) == verdict.failure_group:
+            return verdict  # otherwise it is in the overflow, which has many causes: it is not released by itself
+        return replace(without_release(verdict), failure_group=group_id)
 
     def _put_in_quarantine(self, message: Message, verdict: Verdict) -> DeadLetterResult:
         """Store, then index."""
@@ -348,8 +372,7 @@ class DeadLetterProcessor:
         if remember.letter or remember.answered_id:
             with suppress(PortError):  # what comes with the same body is then counted on from it once more
                 ledger.attempts.remember(self.fleet.name, [remember])
-        unnoted = self._note(message, verdict)
-        parts = (verdict.sentence, POINTER_ONLY if pointer else "", unnoted)
+        parts = (verdict.sentence, POINTER_ONLY if pointer else "", self._note(message, verdict))
         reason = " ".join(part for part in parts if part)
         return DeadLetterResult(message.id, LetterOutcome.QUARANTINED, reason, verdict)
 
@@ -364,19 +387,6 @@ class DeadLetterProcessor:
         except PortError as error:
             return f"(not counted in its failure group: {error})"
         return ""
-
-
-def admit_to_group(ports: Ports[RedriverLedger], fleet: str, own: Cause, now: float) -> Cause:
-    """The failure group that something of a group is counted in: its own, or the overflow's where there are too many.
-
-    What is in the overflow is redriven like anything else. On its own record it keeps its own cause.
-
-    Raises:
-        PortError: the ledger does not say.
-    """
-    if own.id == OVERFLOW.id or ports.ledger.failure_groups.admit_group(fleet, own.id, own.words, now):
-        return own
-    return OVERFLOW
 
 
 def _quarantined_instead(verdict: Verdict, reason: str) -> Verdict:

@@ -29,8 +29,8 @@ from sluice.ports.errors import RefusedError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.causes.payload_pointers import payload_pointer
-from sluice.redriving.dead_letters import admit_to_group
 from sluice.redriving.failure_groups import Cause, failure_group, source_of
+from sluice.redriving.group_admission import admit_to_group
 from sluice.redriving.jobs.lifecycle import paused_note
 from sluice.redriving.jobs.rules import sent
 from sluice.redriving.letter_history import remembered

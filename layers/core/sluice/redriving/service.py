@@ -121,6 +121,8 @@ class RedriverService(RedriveContext):
         for route, some in _by_route(routes, ours):
             free = [message for message in some if not (route.to.fifo and message.message_group in blocked_groups)]
             results = processors[route.to.url].process(free)
+            if processors[route.to.url].opened_release:
+                self.begin_jobs(route.fleet)
             self.report(route.fleet, results)
             gone = {result.message_id for result in results if result.may_be_deleted}
             kept += [message.id for message in some if message.id not in gone]

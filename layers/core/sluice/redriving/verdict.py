@@ -12,8 +12,9 @@ Theory of operation
 4. Its cause is one of the policy's `permanent` ones, or of none while `otherwise` is quarantine: quarantine.
 5. Its failure group bursts, `burst_count` dead letters within `burst_window_s`: it has tripped, quarantine. A bad
    deploy fails on everything, and is not retried message by message. Once the group was quiet for the window, its
-   messages are retried again. `transient` causes (a database that is down) burst too, and are retried all the same. A
-   group by shape alone does not trip: its messages have a form in common, and no cause that is known.
+   messages are retried again. A group by shape alone does not trip: its messages have a form in common, and no cause
+   that is known. Where the cause passes by itself (a database that is down), the group is *held*: Sluice releases it
+   once a canary passes (`jobs.release`). Such are the policy's `transient` causes, and PASSING ones that no list names.
 6. It was sent back `max_retries` times: quarantine.
 7. Otherwise retry, after a delay with jitter: `uniform(0.5, 1) * min(max_delay_s, base_delay_s * 2^redrives)` seconds,
    `redrives` being those before this one. FIFO queues know no delay per message: there it goes at once.
@@ -49,9 +50,9 @@ The protocol that keeps each message in at least one place, and at most one copy
 
 from collections.abc import Sequence
 
-from sluice.config.cause_patterns import names
+from sluice.config.cause_patterns import PASSING, names
 from sluice.config.fleet import Otherwise, RedrivePolicy
-from sluice.model.frozen import dataclass
+from sluice.model.frozen import dataclass, replace
 from sluice.model.queue_names import same_queue
 from sluice.model.redriving import HandledLetter, Message, Verdict, VerdictKind
 from sluice.redriving.failure_groups import OWN_PREFIX, Cause, describe_source, queue_name
@@ -61,6 +62,7 @@ from sluice.redriving.message_copy import MAX_ATTRIBUTES, Destination, copy_of, 
 
 # The failure group of what is in the dead-letter queue twice, so that a redrive of the other does not send it as well.
 TWICE = Cause("twice", "In the dead-letter queue twice: a copy that its consumer sent, and the message itself")
+RELEASED = " Its cause passes by itself: Sluice releases it once a few of its group succeed."
 SAMPLE_LENGTH = 500  # characters
 SELECTABLE_LENGTH = 100  # characters: an attribute that is selected by is a name or an id, not a text
 
@@ -92,10 +94,15 @@ def judge(
         uniform: a random number, 0 <= uniform < 1, for the delay.
     """
     attempts = history.past.attempts
-    problem = _misplaced(message, to, history) or _unwanted(policy, own, history)
+    tripped = _tripped(policy, own, history)
+    problem = (
+        _misplaced(message, to, history) or _called_permanent(policy, own) or tripped or _worn_out(policy, history)
+    )
     if problem:
         into = history.held_in or (own if history.past.twin is None else TWICE)
-        return Verdict(VerdictKind.QUARANTINE, into.id, into.words, f"Quarantined{problem}", attempts, said=own.as_said)
+        held = problem == tripped and into is own and _is_released(policy, own)
+        sentence = f"Quarantined{problem}" + RELEASED * held
+        return Verdict(VerdictKind.QUARANTINE, into.id, into.words, sentence, attempts, said=own.as_said, held=held)
     delay_s = 0.0 if to.fifo else backoff_s(policy, attempts, uniform)
     sentence = f"Retry {attempts + 1} of {policy.max_retries}" + (f" in {delay_s:.0f} s." if delay_s else " at once.")
     return Verdict(VerdictKind.RETRY, own.id, own.words, sentence, attempts + 1, delay_s, own.as_said)
@@ -145,17 +152,40 @@ def _unsaid(message: Message, names: Sequence[str]) -> str:
     )
 
 
-def _unwanted(policy: RedrivePolicy, own: Cause, history: DeadLetterHistory) -> str:
-    """Why a message is not to be retried, or nothing."""
+def _called_permanent(policy: RedrivePolicy, own: Cause) -> str:
+    """Why the fleet's policy wants no retry of a cause, or nothing."""
     lines = (own.words, *own.said)
-    if not names(policy.transient, *lines):
-        if names(policy.permanent, *lines):
-            return ": the fleet's policy calls its cause permanent."
-        if policy.otherwise is Otherwise.QUARANTINE:
-            return ": the fleet's policy retries only causes that it calls transient."
-        if own.is_known and 0 < policy.burst_count <= history.recent_count:
-            burst = f"{history.recent_count} dead letters within {policy.burst_window_s:.0f} s"
-            return f": its failure group has tripped, with {burst}."
+    if names(policy.transient, *lines):
+        return ""
+    if names(policy.permanent, *lines):
+        return ": the fleet's policy calls its cause permanent."
+    if policy.otherwise is Otherwise.QUARANTINE:
+        return ": the fleet's policy retries only causes that it calls transient."
+    return ""
+
+
+def _tripped(policy: RedrivePolicy, own: Cause, history: DeadLetterHistory) -> str:
+    """Why a message of a failure group that bursts is not retried, or nothing."""
+    if not (own.is_known and 0 < policy.burst_count <= history.recent_count):
+        return ""
+    if not policy.release_within_s and names(policy.transient, own.words, *own.said):
+        return ""  # what nobody lets go by itself goes on with its retries
+    burst = f"{history.recent_count} dead letters within {policy.burst_window_s:.0f} s"
+    return f": its failure group has tripped, with {burst}."
+
+
+def _is_released(policy: RedrivePolicy, own: Cause) -> bool:
+    """Whether a group that has tripped is held and released by Sluice, since its cause passes by itself."""
+    return policy.release_within_s > 0 and names((*policy.transient, *PASSING), own.words, *own.said)
+
+
+def without_release(verdict: Verdict) -> Verdict:
+    """A verdict on what is not released by itself after all."""
+    return replace(verdict, held=False, sentence=verdict.sentence.removesuffix(RELEASED))
+
+
+def _worn_out(policy: RedrivePolicy, history: DeadLetterHistory) -> str:
+    """Why a message is not retried any more, or nothing."""
     if not history.past.readable:
         return (
             ": the count of retries that it carries (sluice.attempts) cannot be read, and is taken to be at its limit."

@@ -8,7 +8,7 @@ import htpy
 from sluice.model.redriving import JobState
 from sluice.widget.elements import and_more, call_action, fold_mark, fraction, payload_note, progress_bar
 from sluice.widget.redrive_buttons import counted_rate
-from sluice.widget.redrive_jobs import JOB_STATES, render_job_buttons
+from sluice.widget.redrive_jobs import HELD, JOB_STATES, render_job_buttons
 from sluice.widget.style import CSS
 from sluice.widget.text import DOT, counted, duration, safe_text
 
@@ -208,6 +208,8 @@ def _dead_letter(message: Mapping[str, Any]) -> htpy.Node:
 def _job(job: Mapping[str, Any], operator_arn: str) -> htpy.Node:
     state = JobState(job["state"])
     kind, label = JOB_STATES[state]
+    if job.get("held_until"):
+        label = HELD
     counts = (
         (job["failed_count"], "could not be sent"),
         (job["doubtful_count"], "not sent because of a possible earlier sending"),

@@ -102,7 +102,7 @@ def _card(group: FailureGroup, view: View, fleet: Fleet) -> htpy.Node:
         ],
         htpy.div(".sl-facts")[
             htpy.span(class_=["sl-pill", "sl-bad" if group.count else "sl-good"])[f"{group.count:,} in quarantine"],
-            _retries_suspended(group, fleet, now),
+            _held(group, view) or _retries_suspended(group, fleet, now),
             f" {_history(group)}{DOT}{_times(group, view.period)}",
         ],
         _last_redrive(group, now),
@@ -127,6 +127,16 @@ def _history(group: FailureGroup) -> str:
 def _times(group: FailureGroup, period: Period) -> str:
     since_last = duration(max(0.0, period.now - group.last_seen_at))
     return f"first {period.minute(group.first_seen_at)}{DOT}last {period.minute(group.last_seen_at)} ({since_last} ago)"
+
+
+def _held(group: FailureGroup, view: View) -> htpy.Node:
+    """When Sluice tries the group again by itself, where it holds it."""
+    jobs = (job for job in view.records.jobs if job.selection.failure_group == group.id)
+    held_until = next(filter(None, (job.held_until(view.period.now) for job in jobs)), None)
+    if held_until is None:
+        return None
+    why = "Its cause passes by itself: a few messages are tried, and the rest follows once they succeed"
+    return htpy.span(".sl-pill.sl-warn", title=why)[f"held, tried again at {view.period.minute(held_until)}"]
 
 
 def _retries_suspended(group: FailureGroup, fleet: Fleet, now: float) -> htpy.Node:

@@ -13,6 +13,7 @@ from sluice.widget.view import Source, View
 JOBS_SHOWN = 5
 ACTS_SHOWN = 3
 
+HELD = "held"  # an automatic release that waits for its next try
 # Each state's color and label.
 JOB_STATES = {
     JobState.RUNNING: ("", "sending"),
@@ -46,6 +47,8 @@ def _job(job: RedriveJob, view: View) -> htpy.Node:
     facts = f"{job.progress.phase} phase, {counted_rate(job.pacing.rate_per_s)} a second"
     if job.state is JobState.WATCHING:
         facts = f"watched until {view.period.minute(job.pacing.next_at)} for messages that fail again"
+    if held_until := job.held_until(view.period.now):
+        label, facts = HELD, f"tried again at {view.period.minute(held_until)}"
     return htpy.li(".sl-item")[
         htpy.div(".sl-line")[
             htpy.b[_selection(job, view)],
@@ -61,7 +64,7 @@ def _job(job: RedriveJob, view: View) -> htpy.Node:
         ),
         htpy.div(".sl-facts")[
             _progress(job, view),
-            f"{DOT}requested {view.period.minute(job.requested_at)} by ",
+            f"{DOT}{'held' if job.release else 'requested'} {view.period.minute(job.requested_at)} by ",
             safe_text(job.requested_by, 120),
             [[DOT, safe_text(one.by, 120), f" {one.action}"] for one in job.actions[1:][-ACTS_SHOWN:]],
             [DOT, safe_text(job.note)] if job.note else None,
@@ -77,7 +80,8 @@ def _progress(job: RedriveJob, view: View) -> str:
         (job.progress.returned_count, "failed again"),
     )
     others = "".join(f", {count:,} {what}" for count, what in counts if count)
-    left_s = None if job.state is JobState.WATCHING else forecast(job, view.period.now).left_s
+    waits = job.state is JobState.WATCHING or job.held_until(view.period.now)
+    left_s = None if waits else forecast(job, view.period.now).left_s
     left = f"{DOT}about {duration(left_s)} left" if left_s is not None else ""
     return f"{job.progress.sent_count:,} of {counted(job.progress.selected_count, 'message')} sent{others}{left}"
 

@@ -221,12 +221,18 @@ def create_job(
         where = "dead-letter queue" if selection.from_dead_letters else "quarantine"
         what = "nothing of that" if selection.narrows else "nothing"
         raise PayloadError(f"all: {what} is in fleet {fleet.name}'s {where}")
+    releases: list[RedriveJob] = []
     for other in ports.ledger.jobs.jobs(fleet.name):
         if other.state in ACTIVE_STATES and overlaps(asked, other):
+            if other.release:
+                releases.append(other)
+                continue
             raise PayloadError(
                 f"job {other.id} is sending some of these already"
                 f" ({other.progress.sent_count} of {other.progress.selected_count}); wait for it, or stop it"
             )
+    for release in releases:
+        stop_job(ports, fleet, release.id, job.requested_by, job.requested_at)
     return ports.ledger.jobs.keep_job(asked)
 
 

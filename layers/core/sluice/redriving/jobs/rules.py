@@ -6,6 +6,10 @@ changes the job. Pace, for each batch of `count` messages that began at `began_a
     next_at = max(next_at, began_at - CATCH_UP_S) + count / rate_per_s
 
 A job is due a little late, since a message's delay has whole seconds: it catches up, and keeps its rate on average.
+
+An automatic release is a job of Sluice's own, which begins with a wait. Where something of it comes back it begins
+anew, with all that is in the group by then, after twice the wait (`put_off`). From `release.until` on it is an
+operator's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +19,7 @@ from typing import Any
 from sluice.config.cause_patterns import names
 from sluice.config.fleet import RedrivePolicy
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import JobPacing, JobPhase, JobState, QuarantineEntry, RedriveJob
+from sluice.model.redriving import JobPacing, JobPhase, JobProgress, JobState, QuarantineEntry, RedriveJob
 from sluice.redriving.failure_groups import queue_name
 from sluice.redriving.message_copy import Destination
 from sluice.redriving.verdict import SELECTABLE_LENGTH
@@ -180,7 +184,7 @@ def forecast(job: RedriveJob, now: float) -> JobForecast:
 def selects(job: RedriveJob, entry: QuarantineEntry) -> bool:
     """Whether a quarantined message is part of a job."""
     chosen = job.selection
-    if entry.at > job.requested_at or entry.failure_group in {*job.progress.stopped_groups, *chosen.muted_groups}:
+    if entry.at > job.takes_until or entry.failure_group in {*job.progress.stopped_groups, *chosen.muted_groups}:
         return False
     if chosen.failure_group not in {None, entry.failure_group} or not _is_of_queue(job, entry):
         return False
@@ -259,11 +263,15 @@ def with_returns_found(job: RedriveJob, groups: Sequence[str], now: float) -> Re
 
 
 def _returned(job: RedriveJob, count: int, groups: Sequence[str], cause: str, now: float) -> RedriveJob:
+    if job.held_until(now):  # of an earlier try, which is over
+        return job
     progress = job.progress
     stopped = tuple(dict.fromkeys((*progress.stopped_groups, *groups)))
     noted = replace(job, progress=replace(progress, returned_count=count, stopped_groups=stopped), updated_at=now)
     chosen = job.selection
     alone = chosen.failure_group is not None or bool(chosen.ids) or chosen.from_dead_letters
+    if job.release and job.state is JobState.RUNNING:
+        return put_off(noted, 2.0 * job.release.wait_s, now)
     if job.state is JobState.RUNNING and alone:
         return replace(noted, state=JobState.STOPPED, note=return_note(cause))
     if job.state is JobState.DONE:
@@ -315,4 +323,31 @@ def judged(job: RedriveJob, now: float, possible_count: int = 0) -> RedriveJob:
     came_back = progress.returned_count or progress.stopped_groups or possible_count
     last = f" {job.note}" if job.note else ""
     state = JobState.CAME_BACK if came_back else JobState.DONE
-    return replace(job, state=state, note="; ".join(parts) + "." + last, updated_at=now)
+    return settled(replace(job, state=state, note="; ".join(parts) + "." + last, updated_at=now), now)
+
+
+def put_off(job: RedriveJob, wait_s: float, now: float) -> RedriveJob:
+    """A release that begins again after a wait, in seconds, but for its last try; after that it is an operator's."""
+    assert job.release is not None
+    tried = f"Released {counted(job.progress.sent_count, 'message')}, and {job.progress.returned_count} failed again."
+    if now >= job.release.until:
+        return replace(job, state=JobState.STOPPED, note=f"{tried} It waits for an operator.", updated_at=now)
+    release = replace(job.release, wait_s=wait_s, due_at=min(now + wait_s, job.release.until), more=False)
+    return replace(
+        job,
+        state=JobState.RUNNING,
+        progress=JobProgress(),
+        pacing=replace(job.pacing, next_at=release.due_at),
+        release=release,
+        note=tried,
+        updated_at=now,
+    )
+
+
+def settled(job: RedriveJob, now: float) -> RedriveJob:
+    """A job that is over, unless it is a release that came back, or of which more was held meanwhile."""
+    if job.release and job.state is JobState.CAME_BACK:
+        return put_off(job, 2.0 * job.release.wait_s, now)
+    if job.release and job.state is JobState.DONE and job.release.more:
+        return put_off(job, job.release.wait_s, now)
+    return job

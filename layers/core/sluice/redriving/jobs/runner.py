@@ -1,5 +1,6 @@
-"""Redrive jobs at work: at an operator's request, messages go back to their queue, watched, stopped, resumed.
+"""Redrive jobs at work: messages go back to their queue, watched, stopped, resumed.
 
+An operator asks for a job, or Sluice itself, to release what it held (`release`).
 A job lives in the ledger, so that any invocation can take it up where another left it; the fleet's chain (`jobs.chain`)
 has one at work at a time. Each step sends one batch (`sending`), removes what was sent, and writes the job; a crash
 between leaves counts that are one batch low, and nothing else.
@@ -44,6 +45,7 @@ from sluice.redriving.jobs.rules import (
     move_task_is_faster,
     progressed,
     sent,
+    settled,
     with_returns_found,
 )
 from sluice.redriving.jobs.sending import JobSender
@@ -111,7 +113,7 @@ class Runner:
     def _sent_some(self, job: RedriveJob) -> RedriveJob:
         """A job after its next batch, if it still runs."""
         phase = job.progress.phase
-        if job.state is not JobState.RUNNING:
+        if job.state is not JobState.RUNNING or job.held_until(self.now()):
             return job
         if phase is JobPhase.MOVE:
             worked = watch_move(self.ports, self._only_queue(), job, self.now)
@@ -206,9 +208,15 @@ class Runner:
 
     def _canary(self, job: RedriveJob) -> RedriveJob:
         """Send the oldest few of the next failure group; after the last group, begin the wait."""
+        there = self.ports.ledger.failure_groups.failure_groups(self.fleet.name)
+        if job.release and job.progress.cursor is None:
+            if not self.fleet.redrive.release_within_s:
+                return replace(job, state=JobState.STOPPED, note="Stopped: redrive.release_within_s is 0.")
+            held_count = sum(group.count for group in there if group.id == job.selection.failure_group)
+            job = progressed(job, selected_count=held_count)
         groups = sorted(
             group.id
-            for group in self.ports.ledger.failure_groups.failure_groups(self.fleet.name)
+            for group in there
             if group.count > 0
             and job.selection.failure_group in {None, group.id}
             and group.id not in job.selection.muted_groups
@@ -355,15 +363,22 @@ class Runner:
 
     def _merged(self, before: RedriveJob, job: RedriveJob, there: RedriveJob) -> RedriveJob:
         """A job after our step (`before` it, and after), and what others wrote of it meanwhile, as one."""
+        if before.release and there.release and there.release.due_at != before.release.due_at:
+            return there  # a message of it came back meanwhile, and it was put off: it begins again
         own_actions = [action for action in job.actions if action not in before.actions]
         ours = progressed(
-            replace(job, version=there.version, actions=(*there.actions, *own_actions)),
+            replace(
+                job,
+                version=there.version,
+                actions=(*there.actions, *own_actions),
+                release=there.release if job.held_until(self.now()) is None else job.release,
+            ),
             returned_count=max(job.progress.returned_count, there.progress.returned_count),
             stopped_groups=tuple(sorted({*job.progress.stopped_groups, *there.progress.stopped_groups})),
         )
         if there.state is JobState.RUNNING:
             came_back = ours.state is JobState.DONE and ours.progress.returned_count
-            return replace(ours, state=JobState.CAME_BACK) if came_back else ours
+            return settled(replace(ours, state=JobState.CAME_BACK) if came_back else ours, self.now())
         ours = replace(ours, state=there.state, note=there.note)
         if before.progress.phase is not JobPhase.MOVE:
             return ours
