@@ -30,6 +30,7 @@ EXCUSED: Mapping[tuple[str, str, str], str] = {
     ("drainer", "autoscaling:DescribeScalingActivities", "*"): "only for a launch that no event has reported",
     ("drainer", "autoscaling:DescribeInstanceRefreshes", "*"): "only for consumers that say that they are busy",
     ("drainer", "autoscaling:SetInstanceProtection", "*"): "only for consumers that say that they are busy",
+    ("drainer", "autoscaling:TerminateInstanceInAutoScalingGroup", "*"): "only for what EC2 has scheduled",
     ("drainer", "sqs:GetQueueAttributes", "*"): "only for a fleet with drain.silence_s",
     ("drainer", "ssm:DescribeInstanceInformation", "*"): "only for a fleet with drain.silence_s",
     ("redriver", "dynamodb:BatchGetItem", "*"): "only for a redrive that goes on after its request was answered",

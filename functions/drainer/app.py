@@ -1,4 +1,4 @@
-"""Steps of chains, lifecycle, Spot and Run Command events, consumers' reports, or a sweep each minute -> drains' steps.
+"""Steps of chains, AWS's events of instances and commands, consumers' reports, or a sweep each minute -> drains' steps.
 
 `sluice.draining.service` does the work. It takes what AWS sends and nothing else: operators ask the operator function.
 """

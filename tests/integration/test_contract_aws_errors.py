@@ -653,6 +653,7 @@ CALLS: dict[str, tuple[str, Callable[[Ports, str], object]]] = {
         "ssm:DescribeInstanceInformation",
         lambda ports, _: ports.instances.unregistered(["i-1"]),
     ),
+    "instances.scheduled": ("ec2:DescribeInstanceStatus", lambda ports, _: ports.instances.scheduled()),
     "instances.is_spot": ("ec2:DescribeInstances", lambda ports, _: ports.instances.is_spot("i-1")),
     "group.membership": ("autoscaling:DescribeAutoScalingInstances", lambda ports, _: ports.group.membership("i-1")),
     "group.protect": (

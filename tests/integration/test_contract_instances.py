@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sluice.memory import Command
-from sluice.model.draining import CommandStatus, StopOrder
+from sluice.model.draining import CommandStatus, ScheduledEvent, StopOrder
 from sluice.model.observed import Lifecycle
 from sluice.ports.errors import RefusedError
 from tests.integration.contract_worlds import EMULATOR, MEMORY, AwsWorld, MemoryWorld, World, open_world
@@ -137,6 +137,15 @@ def test_instance_is_no_spot_instance_when_it_is_on_demand(world: World, instanc
     if isinstance(world, MemoryWorld):
         world.memory.instances.spot.add(instance_id)
         assert world.ports.instances.is_spot(instance_id)
+
+
+def test_nothing_is_scheduled_when_ec2_says_nothing(world: World, instance_id: str) -> None:
+    """Instances without an event are not among those that EC2 is to reboot, stop or retire."""
+    assert world.ports.instances.scheduled() == {}
+    if isinstance(world, MemoryWorld):
+        event = ScheduledEvent(instance_id, "instance-stop", 1.0)
+        world.memory.instances.scheduled_events[instance_id] = event
+        assert world.ports.instances.scheduled() == {instance_id: event}
 
 
 def test_command_is_pending_when_not_listed_yet(world: World, instance_id: str) -> None:

@@ -189,14 +189,14 @@ def test_chain_ends_when_its_fleet_has_no_document_any_more(drainer_log: Callabl
 
 @pytest.mark.parametrize("count", [1, 400])
 def test_sweep_costs_six_calls_when_nothing_is_to_be_done(count: int) -> None:
-    """Documents, chains, index, groups, and which fleets have consumers: no call more for a fleet more.
+    """Documents, chains, index, groups, EC2's events, and which fleets have consumers: no call more for a fleet more.
 
     In memory `read_all` is one call; on AWS it is one for a hundred groups.
     """
     day = Day(*(a_fleet(f"fleet-{number}") for number in range(count)), size=0)
     day.sweep(55)
     reads = ("MemoryFleets.load", "MemoryChains.chains", "MemoryDrains.unreleased", "MemoryGroup.read_all")
-    assert day.calls == dict.fromkeys((*reads, "MemoryConsumers.fleets"), 1)
+    assert day.calls == dict.fromkeys((*reads, "MemoryInstances.scheduled", "MemoryConsumers.fleets"), 1)
 
 
 def test_consumers_are_read_only_of_fleets_that_have_any() -> None:

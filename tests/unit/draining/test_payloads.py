@@ -9,6 +9,7 @@ import pytest
 from sluice.draining import payloads
 from sluice.draining.payloads import (
     CommandNotice,
+    HealthNotice,
     HookNotice,
     RebalanceNotice,
     ReportNotice,
@@ -40,6 +41,7 @@ def one(payload: Any) -> payloads.Notice:
 def test_every_drainer_event_is_read_when_it_comes_from_events() -> None:
     """Each real payload in events/ is one notice of the kind its name says."""
     kinds = {
+        "health": HealthNotice,
         "launching": HookNotice,
         "rebalance": RebalanceNotice,
         "run-command": CommandNotice,
@@ -54,6 +56,35 @@ def test_every_drainer_event_is_read_when_it_comes_from_events() -> None:
     for file in files:
         kind = next(kind for name, kind in kinds.items() if file.stem.startswith(f"drainer-{name}"))
         assert isinstance(one(json.loads(file.read_text())), kind), file.name
+
+
+@pytest.mark.parametrize(
+    ("changes", "ids"),
+    [
+        ({}, ("i-0c0ffee1234567890",)),
+        ({"affectedEntities": [{"entityValue": one} for one in ("i-0a", "arn:aws:ec2:x:0:instance/i-0b", "i-0a")]},
+         ("i-0a", "i-0b")),
+        ({"affectedEntities": [{"entityValue": "vol-0a"}, {"status": "PENDING"}]}, ()),
+        ({"affectedEntities": []}, ()),
+        ({"service": "RDS"}, ()),
+        ({"eventTypeCategory": "issue"}, ()),
+    ],
+)  # fmt: skip
+def test_health_event_names_instances_when_ec2_has_scheduled_something(
+    changes: dict[str, Any], ids: tuple[str, ...]
+) -> None:
+    """Each once, by id or ARN; other services, issues and public events name none."""
+    event = json.loads((EVENTS / "drainer-health-retirement.json").read_text())
+    event["detail"] |= changes
+    assert one(event) == HealthNotice(ids)
+
+
+def test_health_event_is_refused_when_its_entities_are_none() -> None:
+    """The problem names the field."""
+    event = json.loads((EVENTS / "drainer-health-retirement.json").read_text())
+    event["detail"]["affectedEntities"] = "i-0a"
+    with pytest.raises(PayloadError, match="affectedEntities: must be a list of objects"):
+        one(event)
 
 
 def test_report_is_read_when_a_consumer_speaks() -> None:

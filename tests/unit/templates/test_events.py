@@ -44,6 +44,7 @@ TRIGGERS = {
     "drainer-launching",
     "drainer-spot-interruption",
     "drainer-rebalance-recommendation",
+    "drainer-health-retirement",
     "drainer-run-command-success",
     "drainer-run-command-failed",
     "drainer-run-command-timed-out",
@@ -148,7 +149,10 @@ def test_envelope_is_whole_when_from_the_event_bus(name: str) -> None:
         "version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail",
     }  # fmt: skip
     assert found["version"] == "0"
-    assert all(resource.startswith("arn:aws:") for resource in found["resources"])
+    if found["source"] == "aws.health":  # it names resources as their services do
+        assert found["resources"] == [entity["entityValue"] for entity in found["detail"]["affectedEntities"]]
+    else:
+        assert all(resource.startswith("arn:aws:") for resource in found["resources"])
 
 
 @pytest.mark.parametrize(
@@ -173,6 +177,16 @@ def test_envelope_is_whole_when_from_the_event_bus(name: str) -> None:
             {"instance-id", "instance-action"},
         ),
         ("drainer-rebalance-recommendation", "aws.ec2", "EC2 Instance Rebalance Recommendation", {"instance-id"}),
+        (
+            "drainer-health-retirement",
+            "aws.health",
+            "AWS Health Event",
+            {
+                "eventArn", "service", "eventTypeCode", "eventTypeCategory", "eventScopeCode", "communicationId",
+                "startTime", "endTime", "lastUpdatedTime", "statusCode", "eventRegion", "eventDescription",
+                "affectedEntities", "affectedAccount", "page", "totalPages", "backupEvent",
+            },
+        ),
         (
             "drainer-run-command-success",
             "aws.ssm",

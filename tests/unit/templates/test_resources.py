@@ -136,7 +136,7 @@ def test_minute_comes_when_nothing_else_does(name: str) -> None:
 
 
 def test_drainer_hears_when_instances_are_about_to_go() -> None:
-    """Hooks, Spot, rebalance, a command's end and consumers' reports; a command on its way is no news."""
+    """Hooks, Spot, rebalance, scheduled events, commands' ends and reports; a command on its way is no news."""
     events = stack().properties("Drainer")["Events"]
     kinds = {
         kind
@@ -146,6 +146,7 @@ def test_drainer_hears_when_instances_are_about_to_go() -> None:
     }
 
     assert kinds == {
+        "AWS Health Event",
         "EC2 Instance-launch Lifecycle Action",
         "EC2 Instance-terminate Lifecycle Action",
         "EC2 Spot Instance Interruption Warning",
@@ -153,6 +154,9 @@ def test_drainer_hears_when_instances_are_about_to_go() -> None:
         "EC2 Command Invocation Status-change Notification",
         "Sluice Consumer Report",
     }
+    health = events["Health"]["Properties"]["Pattern"]
+    assert health["source"] == ["aws.health"]
+    assert health["detail"] == {"service": ["EC2"], "eventTypeCategory": ["scheduledChange"]}
     detail = events["RunCommand"]["Properties"]["Pattern"]["detail"]
     assert detail["document-name"] == [{"prefix": "sluice-"}]
     assert "InProgress" in detail["status"][0]["anything-but"]

@@ -151,7 +151,7 @@ class AsgGroup:
         return max(began).timestamp() if began else None
 
     def end(self, group: str, instance_id: str) -> bool:
-        """Terminate an instance that its group has retained; False if Auto Scaling knows of none."""
+        """Terminate an instance, and keep the desired capacity; False if Auto Scaling knows of none."""
         with asking(_thing(group)):
             try:
                 self._clients.autoscaling.terminate_instance_in_auto_scaling_group(

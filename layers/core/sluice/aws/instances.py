@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import Thing, asking, code_of
-from sluice.model.draining import CommandStatus, StopOrder
+from sluice.model.draining import CommandStatus, ScheduledEvent, StopOrder
 
 if TYPE_CHECKING:
     from types_boto3_ssm.type_defs import (
@@ -34,6 +34,11 @@ INFORMATION_AT_ONCE = 50
 FILTERED_AT_ONCE = 200
 # EC2's states of a machine on which nothing runs; on one that is stopping or shutting down something may still run.
 ENDED = ("stopped", "terminated")
+
+# What interrupts a consumer; `system-maintenance` does not end the machine. Events that are over are listed for a week.
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceStatusEvent.html
+SCHEDULED = ("instance-reboot", "system-reboot", "instance-stop", "instance-retirement")
+OVER = ("[Completed]", "[Canceled]")
 
 
 class SsmInstances:
@@ -130,6 +135,21 @@ class SsmInstances:
                     for reservation in page["Reservations"]:
                         found |= {instance["InstanceId"] for instance in reservation.get("Instances", [])}
         return frozenset(found.intersection(instance_ids))
+
+    def scheduled(self) -> Mapping[str, ScheduledEvent]:
+        """The instances that EC2 is to reboot, stop or retire; by a filter, so that others cost nothing."""
+        found: dict[str, ScheduledEvent] = {}
+        pages = self._clients.ec2.get_paginator("describe_instance_status")
+        with asking(Thing("ec2", "the instances' scheduled events", "try again")):
+            for page in pages.paginate(Filters=[{"Name": "event.code", "Values": list(SCHEDULED)}]):
+                for status in page["InstanceStatuses"]:
+                    events = [
+                        ScheduledEvent(status["InstanceId"], event["Code"], event["NotBefore"].timestamp())
+                        for event in status.get("Events", [])
+                        if event["Code"] in SCHEDULED and not event.get("Description", "").startswith(OVER)
+                    ]
+                    found |= {event.instance_id: event for event in sorted(events, key=lambda one: -one.at)}
+        return found
 
     def is_spot(self, instance_id: str) -> bool:
         """Whether the instance is a Spot Instance; by a filter, in which an id that EC2 does not know is no error.

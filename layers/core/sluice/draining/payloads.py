@@ -6,6 +6,7 @@ Payload shapes:
     https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
     https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/rebalance-recommendations.html
     https://docs.aws.amazon.com/systems-manager/latest/userguide/monitoring-systems-manager-event-examples.html
+    https://docs.aws.amazon.com/health/latest/ug/aws-health-events-eventbridge-schema.html
 
 A consumer's report is an event that the consumer puts on the default bus: source `sluice.consumer`, detail-type
 `Sluice Consumer Report`, detail `{"group": "...", "instance-id": "i-...", "consumer": "worker@1.service",
@@ -55,6 +56,13 @@ class RebalanceNotice:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthNotice:
+    """AWS Health says that EC2 has scheduled something for these instances; none for a public event."""
+
+    instance_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CommandNotice:
     """A Run Command changed its status on one instance."""
 
@@ -84,7 +92,9 @@ class ReportNotice:
     report: Report
 
 
-type Notice = HookNotice | SpotNotice | RebalanceNotice | CommandNotice | TestNotice | SweepNotice | ReportNotice
+type Notice = (
+    HookNotice | SpotNotice | RebalanceNotice | HealthNotice | CommandNotice | TestNotice | SweepNotice | ReportNotice
+)
 
 
 def parse(payload: object, now: float) -> tuple[Notice, ...]:
@@ -188,6 +198,18 @@ def _rebalance(detail: Mapping[str, Any], time: object, now: float) -> Notice:
     return RebalanceNotice(instance_id, _time(time, now))
 
 
+def _health(detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
+    """What EC2 has scheduled; other events of AWS Health name no instance that is to be looked at."""
+    service, category = _texts(detail, "service", "eventTypeCategory")
+    entities = detail.get("affectedEntities", [])
+    if not isinstance(entities, list) or not all(isinstance(one, Mapping) for one in entities):
+        raise PayloadError(f"affectedEntities: must be a list of objects (got {entities!r:.80})")
+    if (service, category) != ("EC2", "scheduledChange"):
+        return HealthNotice(())
+    named = (re.search(r"(?:^|/)(i-[0-9a-f]+)$", str(one.get("entityValue"))) for one in entities)
+    return HealthNotice(tuple(dict.fromkeys(found[1] for found in named if found)))
+
+
 def _command(detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
     instance_id, command_id, status = _texts(detail, "instance-id", "command-id", "status")
     return CommandNotice(instance_id, command_id, CommandStatus.of(status), status)
@@ -219,6 +241,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Mapping[str, Any], object, float], N
     "EC2 Instance-launch Lifecycle Action": ("aws.autoscaling", _hook),
     "EC2 Spot Instance Interruption Warning": ("aws.ec2", _spot),
     "EC2 Instance Rebalance Recommendation": ("aws.ec2", _rebalance),
+    "AWS Health Event": ("aws.health", _health),
     "EC2 Command Invocation Status-change Notification": ("aws.ssm", _command),
     "Sluice Consumer Report": ("sluice.consumer", _report),
     "Scheduled Event": ("aws.events", _sweep),

@@ -9,7 +9,8 @@ does the same for consumers' own reports.
 
 It takes what AWS sends and nothing else: operators ask the operator function. Whoever may invoke it can forge an event,
 so that one counts only where AWS itself says the same: an instance is drained where Auto Scaling has it waiting at a
-hook, and for a Spot interruption where it is a Spot Instance of a fleet's group. Consumers' reports count of instances
+hook, for a Spot interruption where it is a Spot Instance of a fleet's group, and for an event of AWS Health
+where EC2 has scheduled something. Consumers' reports count of instances
 of the group that they name.
 
 What fails is logged and left to the drain's chain. Only what is not on record yet, and what no sweep can find, is
@@ -41,6 +42,7 @@ from sluice.draining.following import KIND, DrainFollower, chain_id
 from sluice.draining.holding import WaitingHolder
 from sluice.draining.observations import our_hook, reported
 from sluice.draining.rounds import DrainRounds
+from sluice.draining.scheduled import ScheduledReplacer
 from sluice.draining.stop_report import advice, read_output
 from sluice.draining.sweep import Sweeper
 from sluice.draining.telemetry import DrainTelemetry
@@ -81,6 +83,7 @@ class DrainService:
     runner: ChainRunner = field(init=False)
     follower: DrainFollower = field(init=False)
     holder: WaitingHolder = field(init=False)
+    replacer: ScheduledReplacer = field(init=False)
 
     def __post_init__(self) -> None:
         self.telemetry = DrainTelemetry(self.log)
@@ -88,6 +91,7 @@ class DrainService:
         self.runner = ChainRunner(self.ports.ledger.chains, self.ports.work, self.now)
         self.follower = DrainFollower(self.runner, self.telemetry)
         self.holder = WaitingHolder(self.ports, self.now, self.until, self.telemetry, self.held_at)
+        self.replacer = ScheduledReplacer(self.ports, self.now, self.until, self.telemetry)
 
     @property
     def ends_at(self) -> float:
@@ -166,6 +170,8 @@ class DrainService:
             case payloads.RebalanceNotice():
                 self.log.info("rebalance recommendation: no drain begins for it", instance_id=notice.instance_id)
                 response = {"noted": "rebalance recommendation", "instance_id": notice.instance_id}
+            case payloads.HealthNotice():
+                response = self.replacer.answer(notice.instance_ids, self.directory)
             case payloads.TestNotice():
                 self.log.info("test notification of Auto Scaling received")
                 response = {"noted": "test notification"}
@@ -185,7 +191,7 @@ class DrainService:
         except PortError:
             self.holder.hold(fleets)
             raise
-        sweeper = Sweeper(self.ports, self.now, self.until, self.follower, self.holder, self.telemetry)
+        sweeper = Sweeper(self.ports, self.now, self.until, self.follower, self.holder, self.replacer, self.telemetry)
         try:
             sweeper.sweep(fleets, {chain.id for chain in chains})
         finally:

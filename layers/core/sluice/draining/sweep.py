@@ -6,6 +6,7 @@ so that they hardly grow with the fleets:
 
     a drain without a chain           its chain is made
     an instance that waits, or is kept for inspection, without a drain on record     its fleet is looked at now
+    an instance that EC2 is to reboot, stop or retire     it is replaced before (`sluice.draining.scheduled`)
     consumers, of the fleets that have a launch hook or reports: boots, and protection from scale-in
 """
 
@@ -20,6 +21,7 @@ from sluice.draining.events import FoundPoolWaiting, FoundRetained, FoundWaiting
 from sluice.draining.following import DrainFollower, chain_id
 from sluice.draining.holding import WaitingHolder
 from sluice.draining.observations import group_events
+from sluice.draining.scheduled import ScheduledReplacer
 from sluice.draining.telemetry import DrainTelemetry
 from sluice.model.consumers import Consumer
 from sluice.model.draining import UnreleasedDrain
@@ -43,6 +45,7 @@ class Sweeper:
     until: float
     follower: DrainFollower
     holder: WaitingHolder
+    replacer: ScheduledReplacer
     telemetry: DrainTelemetry
 
     def sweep(self, fleets: Sequence[Fleet], chains: Collection[str]) -> None:
@@ -78,6 +81,7 @@ class Sweeper:
             follows = chain_id(fleet.name) in chains
             find = partial(self._find, fleet, entries[fleet.name], readings.get(fleet.name), follows=follows)
             self._safely(fleet, find, unexpected)
+        self.replacer.sweep(fleets, readings)
         self._track_consumers(fleets, entries, readings, unexpected)
         if unexpected:
             raise ExceptionGroup("sweep finished with errors", unexpected)

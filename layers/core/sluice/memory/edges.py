@@ -12,7 +12,7 @@ from sluice.config.fleet import QUEUES_PATH, Fleet, parse_all
 from sluice.config.history import DocumentVersion, DrainOnly
 from sluice.memory.clock import Clock
 from sluice.memory.queue import MemoryQueue
-from sluice.model.draining import CommandStatus, StopOrder
+from sluice.model.draining import CommandStatus, ScheduledEvent, StopOrder
 from sluice.model.observed import QueueReading, Reading, Series
 from sluice.model.redriving import Message
 from sluice.ports.aws_services import SIGNALS_WINDOW_S, STOPPED_AT_ONCE, LoadedFleets, archive_key
@@ -210,6 +210,7 @@ class MemoryInstances:
         self.agents_lost: set[str] = set()  # known to Systems Manager, and silent
         self.outputs: dict[str, str] = {}  # what a stop prints, by instance id
         self.spot: set[str] = set()  # ids of Spot Instances
+        self.scheduled_events: dict[str, ScheduledEvent] = {}  # by instance id
         self._by_id: dict[str, dict[str, Command]] = {}
 
     def stop(self, instance_ids: Sequence[str], order: StopOrder, timeout_s: float) -> str:
@@ -270,6 +271,10 @@ class MemoryInstances:
     def ended(self, instance_ids: Sequence[str]) -> frozenset[str]:
         """Those whose machines have ended."""
         return frozenset(instance_ids) & self.machines_ended
+
+    def scheduled(self) -> Mapping[str, ScheduledEvent]:
+        """Those for which a test has scheduled something, as long as they run."""
+        return {key: event for key, event in self.scheduled_events.items() if key not in self.machines_ended}
 
     def is_spot(self, instance_id: str) -> bool:
         """Whether it was put among the Spot Instances."""

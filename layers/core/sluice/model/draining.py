@@ -193,6 +193,15 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduledEvent:
+    """What EC2 is going to do to an instance."""
+
+    instance_id: str
+    code: str  # EC2's, such as "instance-retirement"
+    at: float  # the earliest time of it, in epoch seconds
+
+
+@dataclass(frozen=True, slots=True)
 class UnreleasedDrain:
     """A drain whose instance is not released yet, as the ledger's index of all fleets has it."""
 

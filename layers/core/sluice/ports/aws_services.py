@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from sluice.config.fleet import ConfigError, Fleet
 from sluice.config.history import DrainOnly
-from sluice.model.draining import CommandStatus, HookAction, HookResult, StopOrder
+from sluice.model.draining import CommandStatus, HookAction, HookResult, ScheduledEvent, StopOrder
 from sluice.model.frozen import dataclass
 from sluice.model.launches import Launch
 from sluice.model.observed import GroupReading, Membership, QueueReading
@@ -111,7 +111,7 @@ class Group(Protocol):
         ...
 
     def end(self, group: str, instance_id: str) -> bool:
-        """Terminate an instance that its group has retained; False if there is none, which is no error."""
+        """Terminate an instance; the desired capacity stays. False if there is none, which is no error."""
         ...
 
 
@@ -348,6 +348,10 @@ class Instances(Protocol):
 
     def unregistered(self, instance_ids: Sequence[str]) -> Mapping[str, float]:
         """Those that run and of which Systems Manager has never heard; when EC2 launched each, in epoch seconds."""
+        ...
+
+    def scheduled(self) -> Mapping[str, ScheduledEvent]:
+        """By id, the account's running instances that EC2 is to reboot, stop or retire; of several events the first."""
         ...
 
     def is_spot(self, instance_id: str) -> bool:
