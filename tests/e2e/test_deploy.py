@@ -141,7 +141,7 @@ def test_hook_is_on_the_group_when_deployed(deployed: Any) -> None:
     )["LifecycleHooks"]
 
     assert (hook["LifecycleHookName"], hook["LifecycleTransition"], hook["HeartbeatTimeout"]) == (
-        "sluice-drain", "autoscaling:EC2_INSTANCE_TERMINATING", 120,
+        "sluice-drain", "autoscaling:EC2_INSTANCE_TERMINATING", 1800,
     )  # fmt: skip
     assert deployed.sluice["LifecycleHook"] == hook["LifecycleHookName"]
 

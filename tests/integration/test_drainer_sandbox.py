@@ -230,7 +230,7 @@ def test_instance_goes_at_its_deadline_when_its_consumer_ignores_sigterm(make_ya
     yard.invoke(SWEEP, then_s=20.0)
     drain = yard.drain()
     assert drain.state is DrainState.RELEASED
-    assert drain.outcome is DrainOutcome.COMPLETED
+    assert drain.outcome in {DrainOutcome.EXPIRED, DrainOutcome.INTERRUPTED}  # systemd kills it at that time as well
     assert 7.5 < time.time() - began_at < 13
     assert drain.heartbeats.count >= 4
 

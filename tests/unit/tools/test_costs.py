@@ -106,7 +106,7 @@ def test_memory_is_the_templates_when_lambda_is_billed() -> None:
 def test_alarms_are_the_templates_when_they_are_counted() -> None:
     """A further fleet costs nothing for alarms with detail stack; one over metric math costs by its metrics."""
     assert usage.alarm_metrics(Stack(1_000)) == usage.alarm_metrics(Stack(1)) <= 13
-    assert usage.alarm_metrics(Stack(2, detail="fleet")) - usage.alarm_metrics(Stack(1, detail="fleet")) == 7
+    assert usage.alarm_metrics(Stack(2, detail="fleet")) - usage.alarm_metrics(Stack(1, detail="fleet")) == 8
 
 
 def test_usage_of_a_month_when_two_shards_are_needed() -> None:
