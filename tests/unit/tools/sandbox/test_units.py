@@ -44,8 +44,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 def lines(machine: Machine) -> list[str]:
-    """What the machine's units have printed."""
-    return machine.log_path.read_text().split()
+    """What the machine's units have printed, without the shell's own words on a program of its that was ended."""
+    return [line for line in machine.log_path.read_text().split() if line not in {"Terminated", "Killed"}]
 
 
 def shown(machine: Machine, *names: str, unit: str = NAME) -> list[str]:
