@@ -210,7 +210,7 @@ def test_service_has_the_commands_time_and_its_signal_for_the_main_process(
 
 HANDLES = "import signal, time; signal.signal(15, print); print(flush=True); time.sleep(60)"
 IN_THE_BACKGROUND = "trap 'wait' TERM; sleep 60 & echo; wait"
-IN_THE_FOREGROUND = "trap 'exit 0' TERM; (sleep 0.05; echo) & sleep 60; :"
+IN_THE_FOREGROUND = "trap 'exit 0' TERM; /bin/sh -c 'echo; exec sleep 60'; :"
 
 
 @pytest.mark.parametrize(
