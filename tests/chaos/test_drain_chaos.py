@@ -251,10 +251,11 @@ def test_harness_finds_the_fault_when_a_rule_of_launches_is_broken(
 
 def test_harness_finds_the_fault_when_one_of_several_consumers_speaks_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it was before reports had names: the first one that is done ends the drain."""
+    of_all = observations.reported
 
     def first_one_done(consumer: Consumer) -> DrainReported | None:
         done = [each.at for each in consumer.reports if each.status is ConsumerStatus.DONE]
-        return DrainReported(max(done), done=True) if done else None
+        return DrainReported(max(done), done=True) if done else of_all(consumer)
 
     for module in (observations, service):
         monkeypatch.setattr(module, "reported", first_one_done)

@@ -28,7 +28,7 @@ TOLD = (
     "settings.limits.max_step: must be greater than or equal to 1 (got 0)",
 )
 FILE_ARGUMENT = "file://parameters.yaml"
-CAUSES = [f"{number:02d}{'x' * 90}" for number in range(20)]  # the two lists at all that they may take together
+CAUSES = [f"{number:02d}{'x' * 89}" for number in range(20)]  # the two lists at all that they may take together
 
 
 def reasons(deployed: Any, stack: str) -> str:
