@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from sluice.aws import connect
 from sluice.chains import ChainRunner
 from tests.support.deployed_stacks import both_stacks, deploy_guided
 from tools.cfn import Template
@@ -233,16 +232,8 @@ def test_step_is_handed_to_its_function_when_the_planner_receives_it(
 ) -> None:
     """A chain of no fleet has no work, so that its own function ends it, soon after the work queue had its step."""
     sandbox = deployed.sandbox
-    ports = connect(
-        sandbox.env()
-        | {
-            "SLUICE_STACK": "sluice",
-            "SLUICE_FLEETS_PATH": "/sluice/sluice/fleets/",
-            "SLUICE_TABLE": deployed.sluice["LedgerTable"],
-            "SLUICE_BUCKET": deployed.sluice["ArchiveBucket"],
-            "SLUICE_WORK_QUEUE": sandbox.client("sqs").get_queue_url(QueueName="sluice-work")["QueueUrl"],
-        }
-    )
+    work_queue = sandbox.client("sqs").get_queue_url(QueueName="sluice-work")["QueueUrl"]
+    ports = deployed.ports(SLUICE_WORK_QUEUE=work_queue)
     before = len(sandbox.calls())
     assert ChainRunner(ports.ledger.chains, ports.work, time.time).start(f"{kind}/nobody", time.time())
     eventually(lambda: ports.ledger.chains.chain(f"{kind}/nobody") is None, within_s=14.0)  # before the sweep would

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from sluice.aws import connect
+from sluice.ports.stack import Ports
 from tools.cfn import Template
 from tools.sam_cli import SAM, SAM_TIMEOUT_S
 from tools.sandbox import sandbox as sandbox_module
@@ -53,6 +55,19 @@ class Deployed:
     sluice: Mapping[str, str]  # outputs of template.yaml
     notices: str  # the URL of a queue that has what is published to the stack's topic
     parameters: Mapping[str, str]  # template.yaml's
+
+    def ports(self, **variables: str) -> Ports:
+        """The stack's records, as root reads them; `variables` are further ones of a function's environment."""
+        return connect(
+            self.sandbox.env()
+            | {
+                "SLUICE_STACK": STACK,
+                "SLUICE_FLEETS_PATH": f"/sluice/{STACK}/fleets/",
+                "SLUICE_TABLE": self.sluice["LedgerTable"],
+                "SLUICE_BUCKET": self.sluice["ArchiveBucket"],
+            }
+            | variables
+        )
 
     def invoke(self, function: str, event: Any) -> Any:
         """A function's answer; the test fails if it raised."""

@@ -22,7 +22,6 @@ from typing import Any
 
 import pytest
 
-from sluice.aws import connect
 from sluice.model.draining import Drain, DrainOutcome
 from sluice.ports.stack import Ports
 from tests.support.consumers_page import consumer_commands
@@ -55,15 +54,8 @@ class Workers:
     @cached_property
     def ports(self) -> Ports:
         """The stack's records, as root reads them."""
-        return connect(
-            self.deployed.sandbox.env()
-            | {
-                "SLUICE_STACK": "sluice",
-                "SLUICE_FLEETS_PATH": "/sluice/sluice/fleets/",
-                "SLUICE_TABLE": self.deployed.sluice["LedgerTable"],
-                "SLUICE_BUCKET": self.deployed.sluice["ArchiveBucket"],
-            }
-        )
+        ports: Ports = self.deployed.ports()
+        return ports
 
     def deploy(self) -> None:
         """Deploy its queues and group, its program as a user data would install it, and its fleet."""

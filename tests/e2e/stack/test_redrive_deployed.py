@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from sluice.aws import connect
 from sluice.model.redriving import QuarantineEntry
 from sluice.ports.stack import Ports
 from tools.iam_audit import calls
@@ -44,15 +43,8 @@ class Parcels:
     @cached_property
     def ports(self) -> Ports:
         """The stack's records, as root reads them."""
-        return connect(
-            self.deployed.sandbox.env()
-            | {
-                "SLUICE_STACK": "sluice",
-                "SLUICE_FLEETS_PATH": "/sluice/sluice/fleets/",
-                "SLUICE_TABLE": self.deployed.sluice["LedgerTable"],
-                "SLUICE_BUCKET": self.deployed.sluice["ArchiveBucket"],
-            }
-        )
+        ports: Ports = self.deployed.ports()
+        return ports
 
     def asked(self, kind: str, **fields: Any) -> dict[str, Any]:
         """The operator function's answer to a request; the test fails if it refused."""
