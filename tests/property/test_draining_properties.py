@@ -108,7 +108,7 @@ people_and_time: st.SearchStrategy[Event] = st.sampled_from(
     [Tick(), Tick(), Tick(retains=True), Tick(retains=False), OperatorRelease("orders", OUR_HOOK)]
 )
 events: st.SearchStrategy[Event] = st.one_of(world_events, answers, answers, answers, people_and_time)
-MANY = settings(max_examples=300, deadline=None)  # the machine may be busy: a slow example is no failure
+MANY = settings(max_examples=300)
 pauses = st.sampled_from([0.0, 0.5, 5.0, 5.0, 15.0, 15.0, 31.0, 47.0, 60.0, 121.0, 301.0, 1_000.0, 20_000.0])
 days = st.tuples(policies, st.lists(st.tuples(pauses, events), min_size=5, max_size=40))
 

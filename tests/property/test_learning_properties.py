@@ -13,7 +13,7 @@ UNITS = 2
 HINTED_PER_S = 1.0  # a_fleet's
 
 # The same examples in every run: CI is no dice.
-anything = settings(derandomize=True, max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+anything = settings(derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 
 def minutes_of(counts: list[int], memory: Memory | None = None, began_at: float = NINE) -> Memory:

@@ -28,8 +28,8 @@ from tests.support.planner_world import NINE, World, a_fleet, a_group, a_queue, 
 LIVE = ("visible", "in_flight", "delayed")
 
 # Examples are wide, and the machine may be busy: neither is a fault. The same ones in every run: CI is no dice.
-anything = settings(derandomize=True, max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-loop = settings(derandomize=True, max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+anything = settings(derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+loop = settings(derandomize=True, max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 
 counts = st.one_of(st.integers(0, 20), st.integers(0, 200_000)).map(float)
 

@@ -19,7 +19,7 @@ FOREIGN = "arn:aws:sqs:local:000000000000:elsewhere"
 LETTERS = st.lists(st.tuples(st.sampled_from([*NAMES, FOREIGN, None]), st.sampled_from("gh")), min_size=1, max_size=10)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(LETTERS, st.booleans(), st.sets(st.sampled_from(NAMES)), st.sampled_from([0, 2]))
 def test_dead_letters_of_a_shared_queue_go_home_or_stay_in_sight(
     given_: list[tuple[str | None, str]], fifo: bool, paused: set[str], max_retries: int

@@ -24,8 +24,8 @@ from sluice.planning.shadow.simulated_fleet import (
 from tests.support.planner_steps import learn_from, plan_for, remember_need, replay_for
 from tests.support.planner_world import NINE, World, a_fleet
 
-loop = settings(derandomize=True, max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-anything = settings(derandomize=True, max_examples=60, deadline=None)
+loop = settings(derandomize=True, max_examples=5, suppress_health_check=[HealthCheck.too_slow])
+anything = settings(derandomize=True, max_examples=60)
 
 steps = st.lists(st.tuples(st.floats(0.5, 120.0), st.floats(0.0, 5_000.0), st.integers(0, 60)), min_size=1, max_size=25)
 

@@ -17,8 +17,8 @@ from tests.support.planner_world import NINE
 from tests.support.shadow_world import ShadowedWorld
 from tests.support.sharing_world import a_shared_fleet
 
-loop = settings(derandomize=True, max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-anything = settings(derandomize=True, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+loop = settings(derandomize=True, max_examples=6, suppress_health_check=[HealthCheck.too_slow])
+anything = settings(derandomize=True, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 
 class ByQueue(TallyBuilder):

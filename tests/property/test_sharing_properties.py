@@ -17,7 +17,7 @@ from tests.support.planner_steps import plan_for
 from tests.support.planner_world import NINE, a_group, a_queue
 from tests.support.sharing_world import a_shared_fleet
 
-anything = settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+anything = settings(derandomize=True, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite

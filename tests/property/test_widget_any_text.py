@@ -18,7 +18,7 @@ HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # a space of any width show
 PLAIN = parse(render(harmed("plain words"), Theme.LIGHT, 600)).skeleton
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ANY_TEXT | MARKUP)
 def test_widget_when_given_any_text_keeps_its_elements_and_its_events(text: str) -> None:
     """No text adds an element or an attribute, and a group's id comes back from its buttons unchanged."""
@@ -28,7 +28,7 @@ def test_widget_when_given_any_text_keeps_its_elements_and_its_events(text: str)
     assert {event["redrive"]["failure_group"] for _, event in page.actions if "redrive" in event} == {text}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ANY_TEXT | MARKUP)
 def test_safe_text_when_given_any_text_is_printable_and_escaped(text: str) -> None:
     """What is shown has nothing hidden in it, and reads the same in an attribute."""

@@ -166,7 +166,7 @@ def test_uniform_of_is_a_share(message_id: str) -> None:
     assert uniform_of(message_id) == uniform_of(message_id)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 3), max_size=8), st.sets(st.integers(0, 8)))
 def test_arranged_has_each_once_and_what_was_retried_first(groups: list[int], retried: set[int]) -> None:
     """An order of all messages, in which what was not retried keeps the order in which SQS gave it."""

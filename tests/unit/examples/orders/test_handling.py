@@ -282,7 +282,7 @@ def body_of(kind: str, number: int) -> str:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6),
     crashes=st.lists(st.integers(0, 5), max_size=12),

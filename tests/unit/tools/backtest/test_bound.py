@@ -165,7 +165,7 @@ class Scripted:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_bound_when_any_schedule_is_in_time(data: st.DataObject) -> None:
     """Whatever the sizes minute by minute: without a late message it costs no less than the bound."""
