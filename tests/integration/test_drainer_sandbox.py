@@ -164,7 +164,7 @@ def test_drain_says_so_when_systemd_killed_its_consumer(
     """Systemctl stop exits with 0 all the same: the document reads Result, and the drain's note has it."""
     monkeypatch.setattr(stop_command, "STOP_TIMEOUT_MIN_S", 1.0)
     tags = [{"Key": "sluice:sandbox-stop-timeout", "Value": "1", "PropagateAtLaunch": True}]
-    yard, (instance_id,) = make_yard(STUBBORN, group_has={"Tags": tags}, stop_timeout_s=7)
+    yard, (instance_id,) = make_yard(STUBBORN, group_has={"Tags": tags}, stop_timeout_s=15)
     ending = catch_events({"source": ["aws.autoscaling"], "detail": {"EC2InstanceId": [instance_id]}})
     stopped = catch_events({"source": ["aws.ssm"], "detail": {"instance-id": [instance_id], "status": ["Failed"]}})
     yard.group.desire(0)
@@ -181,9 +181,11 @@ def test_drain_says_so_when_systemd_killed_its_consumer(
 
 
 FORKED = """
-trap 'echo main asked; wait; exit 0' TERM
+export ASKED=$(mktemp -u)
+trap 'echo main asked; : > "$ASKED"; wait; rm "$ASKED"; exit 0' TERM
 for child in 1 2; do
-  sh -c 'trap "echo child asked; exit 0" TERM; echo begun; sleep 3 & wait $!; echo worked' &
+  sh -c 'trap "echo child asked; exit 0" TERM; echo begun
+         until [ -e "$ASKED" ]; do sleep 0.2; done; sleep 1; echo worked' &
 done
 wait
 """

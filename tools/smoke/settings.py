@@ -52,7 +52,7 @@ class SmokeSettings:
             retry_base_s=max(1.0, of.retry_base_s * share),
             canary_wait_s=of.canary_wait_s * share,
             look_s=0.5,
-            late_lines_s=3.0,
+            late_lines_s=10.0,
             patience_s=180.0,
             stack_patience_s=300.0,
         )

@@ -5,7 +5,6 @@ import os
 import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, LiteralString
 from urllib.parse import urlsplit
@@ -151,22 +150,23 @@ def _cut_off(connection: psycopg.Connection[Any], after_s: float) -> Iterator[No
     """
     # A duplicate, since the connection may close its own and the number may then belong to another.
     link = socket.socket(fileno=os.dup(connection.fileno()))
-    timer = threading.Timer(after_s, _shut, [link])
+    is_cut = threading.Event()
+
+    def cut() -> None:
+        is_cut.set()
+        with contextlib.suppress(OSError):
+            link.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(after_s, cut)
     timer.daemon = True
     timer.start()
-    started_at = time.monotonic()
     try:
         yield
     except psycopg.OperationalError as error:
-        if time.monotonic() - started_at >= after_s:
+        if is_cut.is_set():
             raise _NoAnswerError(f"no answer within {after_s:g} s") from error
         raise
     finally:
         timer.cancel()
         timer.join()
         link.close()
-
-
-def _shut(link: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        link.shutdown(socket.SHUT_RDWR)

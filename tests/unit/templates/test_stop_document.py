@@ -46,6 +46,19 @@ def script(**given_parameters: str) -> str:
     return str(text)
 
 
+CLOCK = """#!/bin/sh
+now_s=$(cat {clock} 2>/dev/null || echo 0)
+echo $((now_s + {pace_s})) > {clock}
+echo "$now_s"
+"""
+
+
+def set_clock(directory: Path, pace_s: int) -> None:
+    """Put a clock on the path that is so many seconds later each time it is read."""
+    (directory / "date").write_text(CLOCK.format(clock=shlex.quote(str(directory / "clock")), pace_s=pace_s))
+    (directory / "date").chmod(0o755)
+
+
 def play(directory: Path, program: str, text: str) -> None:
     """Put a program of that name on the path; it writes down how it was called."""
     path = directory / program
@@ -66,7 +79,9 @@ def begin(directory: Path, shell: str = "/bin/sh", **given_parameters: str) -> "
 
 
 def run(directory: Path, shell: str = "/bin/sh", **given_parameters: str) -> tuple[int, str, list[str]]:
-    """Run the script: its exit code, what it printed, and the calls that it made."""
+    """Run the script: its exit code, what it printed, and the calls that it made. No time passes while it runs."""
+    if not (directory / "date").exists():
+        set_clock(directory, pace_s=0)
     with begin(directory, shell, **given_parameters) as process:
         out, err = process.communicate(timeout=20)
     calls = directory / "calls"
@@ -208,6 +223,17 @@ def test_service_has_the_commands_time_and_its_signal_for_the_main_process(
     assert drop_ins_left(tmp_path) == []
 
 
+@pytest.mark.parametrize(("time_s", "stop_s"), [("900", "795"), ("104", "1")])
+def test_what_the_instance_took_to_begin_the_stop_is_not_given_to_the_service(
+    tmp_path: Path, time_s: str, stop_s: str
+) -> None:
+    """So that a stop on a busy instance is reported before Run Command calls it late."""
+    instance(tmp_path, {UNIT: {"TimeoutStopUSec": "500ms"}})
+    set_clock(tmp_path, pace_s=100)
+    run(tmp_path, executionTimeout=time_s)
+    assert f"TimeoutStopSec={stop_s}\n" in drop_in(tmp_path)
+
+
 HANDLES = "import signal, time; signal.signal(15, print); print(flush=True); time.sleep(60)"
 IN_THE_BACKGROUND = "trap 'wait' TERM; sleep 60 & echo; wait"
 IN_THE_FOREGROUND = "trap 'exit 0' TERM; /bin/sh -c 'echo; exec sleep 60'; :"
@@ -343,7 +369,8 @@ def test_result_of_several_units_is_the_worst(
 
 def test_instance_without_systemd_is_told_from_one_without_the_unit(tmp_path: Path) -> None:
     """Then nobody knows whether a consumer runs, and the stop has failed."""
-    (tmp_path / "tr").symlink_to("/usr/bin/tr")
+    for program in ("tr", "date"):
+        (tmp_path / program).symlink_to(f"/usr/bin/{program}")
     done = subprocess.run(
         ["/bin/sh", "-c", script()], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
     )
