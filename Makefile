@@ -55,7 +55,7 @@ endef
 	touch $@
 
 $(COMPILED): | .venv/.done
-	$(RUN) -m tools.compiled
+	$(RUN) -m sluice_tools.compiled
 
 .PHONY: lock
 lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
@@ -69,11 +69,11 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 
 .PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile ablate planner-docs settings-docs build clean
 demo: setup-sandbox ## Run the whole story on the embedded emulator, in four minutes (JSON=1: the audit as JSON on the last line)
-	$(RUN) -m tools.demo $(if $(JSON),--json)
+	$(RUN) -m sluice_tools.demo $(if $(JSON),--json)
 
 # Ctrl-C must reach the tool itself, which deletes everything first, so `exec` leaves no shell that would end before it.
 aws-smoke: setup-sandbox ## Run the story in your own AWS account, audit and time it, delete it (SANDBOX=1, PREFIX=, DEADLINE=45, YES=1, REMOVE=1, JSON=1)
-	exec $(RUN) -m tools.smoke $(if $(SANDBOX),--sandbox) $(if $(PREFIX),--prefix $(PREFIX)) $(if $(YES),--yes) \
+	exec $(RUN) -m sluice_tools.smoke $(if $(SANDBOX),--sandbox) $(if $(PREFIX),--prefix $(PREFIX)) $(if $(YES),--yes) \
 	  $(if $(DEADLINE),--deadline-minutes $(DEADLINE)) $(if $(REMOVE),--remove) $(if $(JSON),--json) $(ARGS)
 
 # The longest tests are first; if one of them started last, it would run alone at the end. The compiled planner is among
@@ -103,12 +103,12 @@ coverage: .venv/.done ## Print which branches of the core the fast tests run, an
 check: setup-sandbox setup-scan ## Check lint, types, import rules and templates, and run the scanners
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m mypy layers/core/sluice tools tests/support $(addprefix functions/,$(addsuffix /app.py,planner drainer redriver operator console onboarding))
+	$(RUN) -m mypy layers/core/sluice sluice_tools tests/support $(addprefix functions/,$(addsuffix /app.py,planner drainer redriver operator console onboarding))
 	$(RUN) -m mypy examples/orders/orders
 	$(RUN) -m mypy examples/consumer
 	.venv/bin/lint-imports
-	$(RUN) -m tools.scan
-	.venv/bin/cfn-lint tools/smoke/base.yaml
+	$(RUN) -m sluice_tools.scan
+	.venv/bin/cfn-lint sluice_tools/smoke/base.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template template.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template fleet.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template queue.yaml
@@ -119,30 +119,30 @@ format: .venv/.done ## Format the code
 	$(RUN) -m ruff format .
 
 sandbox: setup-sandbox ## Start everything on the embedded emulator, leave it running, and print what to try (CONSUMER="command": your own consumer)
-	exec $(RUN) -m tools.demo.sandbox $(if $(CONSUMER),--consumer '$(subst ','\'',$(CONSUMER))')
+	exec $(RUN) -m sluice_tools.demo.sandbox $(if $(CONSUMER),--consumer '$(subst ','\'',$(CONSUMER))')
 
 bench: setup-sandbox ## Measure speed, as ratios within one run (MESSAGES=20000 to redrive; JSON=1: one JSON list on the last line)
-	$(RUN) -m tools.bench $(if $(JSON),--json) $(if $(MESSAGES),--messages $(MESSAGES))
+	$(RUN) -m sluice_tools.bench $(if $(JSON),--json) $(if $(MESSAGES),--messages $(MESSAGES))
 
 scale: setup-sandbox ## Run 200 fleets in the deployed stack on the sandbox, and print the gaps between ticks (seven minutes)
-	$(RUN) -m tools.scale.deployed
+	$(RUN) -m sluice_tools.scale.deployed
 
 SEEDS ?= 1000
 chaos: .venv/.done ## Run simulations with seeded faults in virtual time (SEEDS=10000; JSON=1: one JSON object on the last line)
-	$(RUN) -m tools.chaos.chain_exploration
-	$(RUN) -m tools.chaos --seeds $(SEEDS) $(if $(JSON),--json)
+	$(RUN) -m sluice_tools.chaos.chain_exploration
+	$(RUN) -m sluice_tools.chaos --seeds $(SEEDS) $(if $(JSON),--json)
 
 compile: .venv/.done ## Compile planner and simulator for `sluice backtest`, which is then three times as fast (needs a C compiler)
-	$(RUN) -m tools.compiled
+	$(RUN) -m sluice_tools.compiled
 
 ablate: compile ## Print what each rule of the planner gains, over generated traffic and worlds (half an hour; ARGS="--rule caution"; ARGS=--docs writes docs/ablations.md)
-	$(RUN) -m tools.ablate $(ARGS)
+	$(RUN) -m sluice_tools.ablate $(ARGS)
 
 planner-docs: compile ## Make the results and pictures of docs/comparison.md (some hours the first time, then a quarter of one; ARGS=--help)
-	$(RUN) -m tools.backtest $(ARGS)
+	$(RUN) -m sluice_tools.backtest $(ARGS)
 
 settings-docs: .venv/.done ## Make docs/settings.md and docs/settings.schema.json from the code
-	$(RUN) -m tools.settings_docs
+	$(RUN) -m sluice_tools.settings_docs
 
 # SAM CLI looks for samconfig.toml beside the template that --template-file names (samcli/commands/_utils/options.py).
 # It is a link, so that SAM CLI finds there what `sam deploy --guided` has saved.

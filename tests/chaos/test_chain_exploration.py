@@ -8,7 +8,7 @@ import pytest
 
 from sluice.memory.ledger.chains import MemoryChains
 from sluice.model.chain import Chain, Step
-from tools.chaos.chain_exploration import Budget, explore
+from sluice_tools.chaos.chain_exploration import Budget, explore
 
 SMALL = Budget(faults=1, reseeds=1, asks=1, ticks=0)
 

@@ -9,7 +9,7 @@ import pytest
 from sluice.chains import ChainRunner
 from sluice.memory.ledger.chains import MemoryChains
 from sluice.model.chain import Chain, Step
-from tools.chaos.chains import HandingOver, run
+from sluice_tools.chaos.chains import HandingOver, run
 
 SEEDS = range(25)  # `make chaos` runs more
 

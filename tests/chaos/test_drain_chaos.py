@@ -21,10 +21,10 @@ from sluice.draining.holding import WaitingHolder
 from sluice.model.consumers import BootState, BootStep, Consumer, ConsumerStatus
 from sluice.model.draining import RELEASE_OWED, UNDER_WAY, CompleteHook, Drain, DrainState, DrainStep, HookResult
 from sluice.model.transition_table import Transition
-from tools.chaos import drain
-from tools.chaos.drain_away import Part
-from tools.chaos.drain_cloud import DrainCloud
-from tools.chaos.drain_world import World
+from sluice_tools.chaos import drain
+from sluice_tools.chaos.drain_away import Part
+from sluice_tools.chaos.drain_cloud import DrainCloud
+from sluice_tools.chaos.drain_world import World
 
 SEEDS = 400
 REPOSITORY = Path(__file__).parents[2]
@@ -292,9 +292,9 @@ def test_harness_finds_the_fault_when_protection_is_never_lifted(monkeypatch: py
 
 
 def test_command_line_ends_with_one_json_object_when_asked() -> None:
-    """`python -m tools.chaos --json`: the last line is what CI reads."""
+    """`python -m sluice_tools.chaos --json`: the last line is what CI reads."""
     ran = subprocess.run(
-        [sys.executable, "-m", "tools.chaos", "--only", "drain", "--seeds", "5", "--jobs", "1", "--json"],
+        [sys.executable, "-m", "sluice_tools.chaos", "--only", "drain", "--seeds", "5", "--jobs", "1", "--json"],
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'layers/core'}"},
         capture_output=True,

@@ -9,8 +9,8 @@ from sluice.memory import Call, Crash, Fault, When, at_call, faulty_ports
 from sluice.model.redriving import JobState, Selection
 from sluice.ports.errors import LostAnswerError, PortError, TryLaterError
 from sluice.redriving.jobs.lifecycle import create_job
+from sluice_tools.chaos.redrive import run
 from tests.support.redrive_worlds import SOON, VISIBILITY_S, World, fleet
-from tools.chaos.redrive import run
 
 SEEDS_PER_TEST = 25
 BODIES = ("a", "b", "c", "d")

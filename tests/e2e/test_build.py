@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.sam_cli import SAM, build_template
-from tools.sandbox.sandbox import ROOT
+from sluice_tools.sam_cli import SAM, build_template
+from sluice_tools.sandbox.sandbox import ROOT
 
 pytestmark = pytest.mark.sandbox
 

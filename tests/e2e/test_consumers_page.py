@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from sluice_tools.sandbox.sandbox import missing
 from tests.support.consumers_page import block_with
 from tests.support.pasted import fresh_copy
-from tools.sandbox.sandbox import missing
 
 pytestmark = pytest.mark.sandbox
 

@@ -11,14 +11,14 @@ import pytest
 from rich.console import Console
 
 from sluice.model.draining import DrainOutcome
-from tools import iam_audit
-from tools.demo.__main__ import audit_of, run_story
-from tools.demo.acts import ACTS, Story
-from tools.demo.audit import Audit
-from tools.demo.environment import FLEET, SLUICE_STACK
-from tools.demo.settings import DemoSettings
-from tools.sandbox import sandbox as sandbox_module
-from tools.sandbox.sandbox import REGION
+from sluice_tools import iam_audit
+from sluice_tools.demo.__main__ import audit_of, run_story
+from sluice_tools.demo.acts import ACTS, Story
+from sluice_tools.demo.audit import Audit
+from sluice_tools.demo.environment import FLEET, SLUICE_STACK
+from sluice_tools.demo.settings import DemoSettings
+from sluice_tools.sandbox import sandbox as sandbox_module
+from sluice_tools.sandbox.sandbox import REGION
 
 pytestmark = pytest.mark.sandbox
 

@@ -14,12 +14,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sluice.chains import ChainRunner
+from sluice_tools.cfn import Template
+from sluice_tools.iam_audit import audit_stack
+from sluice_tools.local_invoke import events
+from sluice_tools.sandbox.packages import delete_stack, deploy_package
+from sluice_tools.sandbox.sandbox import REGION, ROOT
 from tests.support.deployed_stacks import both_stacks, deploy_guided
-from tools.cfn import Template
-from tools.iam_audit import audit_stack
-from tools.local_invoke import events
-from tools.sandbox.packages import delete_stack, deploy_package
-from tools.sandbox.sandbox import REGION, ROOT
 
 pytestmark = pytest.mark.sandbox
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
+from sluice_tools.cfn import Template
+from sluice_tools.local_invoke import events
+from sluice_tools.sandbox import sandbox as sandbox_module
+from sluice_tools.sandbox.emulator.settings import Settings
+from sluice_tools.sandbox.sandbox import REGION, ROOT, Sandbox
 from tests.support.pasted import blocks, fresh_copy
-from tools.cfn import Template
-from tools.local_invoke import events
-from tools.sandbox import sandbox as sandbox_module
-from tools.sandbox.emulator.settings import Settings
-from tools.sandbox.sandbox import REGION, ROOT, Sandbox
 
 pytestmark = pytest.mark.sandbox
 

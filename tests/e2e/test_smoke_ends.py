@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
+from sluice_tools.smoke.waiting import SmokeError
 from tests.support.smoke_place import Place
-from tools.smoke.waiting import SmokeError
 
 pytestmark = pytest.mark.sandbox
 

@@ -20,9 +20,9 @@ from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry
 from sluice.widget.messages import PopupContext, render_message_detail
 from sluice.widget.page import render
 from sluice.widget.view import Theme
+from sluice_tools.sandbox.widget_page import make_page, serving
 from tests.support.widget_scenes import CONSOLE_ARN, HARM, NOW, OPERATOR_ARN, failure_groups, fleet, harmed, jobs
 from tests.support.widget_world import World, make_world
-from tools.sandbox.widget_page import make_page, serving
 
 pytestmark = pytest.mark.browser
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from functions.drainer import app as drainer_app
+from sluice_tools.sandbox import sandbox as sandbox_module
+from sluice_tools.sandbox.emulator.settings import Settings
+from sluice_tools.sandbox.sandbox import Sandbox
 from tests.support import aws_models, lean_moto, waiting
-from tools.sandbox import sandbox as sandbox_module
-from tools.sandbox.emulator.settings import Settings
-from tools.sandbox.sandbox import Sandbox
 
 SHORT = Settings(
     minute_s=1.0,

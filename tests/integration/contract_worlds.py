@@ -24,9 +24,9 @@ from sluice.aws.queue import SqsQueue
 from sluice.memory import Hook, MemoryPorts, memory_ports
 from sluice.memory import queue_url as memory_queue_url
 from sluice.ports.stack import Ports
+from sluice_tools.cfn import Template
+from sluice_tools.sandbox.sandbox import ROOT, Sandbox
 from tests.support.waiting import eventually
-from tools.cfn import Template
-from tools.sandbox.sandbox import ROOT, Sandbox
 
 MEMORY = pytest.param("memory", id="memory")
 MOTO = pytest.param("moto", id="moto")

@@ -10,9 +10,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from tools.backtest.command import BAD_INPUT, FAILED, backtest
-from tools.backtest.history import read_history
-from tools.backtest.traces import TraceError
+from sluice_tools.backtest.command import BAD_INPUT, FAILED, backtest
+from sluice_tools.backtest.history import read_history
+from sluice_tools.backtest.traces import TraceError
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient

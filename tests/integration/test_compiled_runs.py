@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tools.ablate.cases import Case, result_of
-from tools.ablate.rules import rules
-from tools.backtest.conditions import Conditions
-from tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
-from tools.backtest.policies import make
-from tools.backtest.runs import Run
-from tools.backtest.simulator import simulate
-from tools.backtest.study import GRIDS, WORLDS, settings
-from tools.backtest.traces import Trace
-from tools.backtest.worlds.catalogue import WORLDS as ODD_WORLDS
-from tools.compiled import BUILT, fits
-from tools.compiled.__main__ import CompileError, build, compiler
-from tools.sources import CHECKOUT
+from sluice_tools.ablate.cases import Case, result_of
+from sluice_tools.ablate.rules import rules
+from sluice_tools.backtest.conditions import Conditions
+from sluice_tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
+from sluice_tools.backtest.policies import make
+from sluice_tools.backtest.runs import Run
+from sluice_tools.backtest.simulator import simulate
+from sluice_tools.backtest.study import GRIDS, WORLDS, settings
+from sluice_tools.backtest.traces import Trace
+from sluice_tools.backtest.worlds.catalogue import WORLDS as ODD_WORLDS
+from sluice_tools.compiled import BUILT, fits
+from sluice_tools.compiled.__main__ import CompileError, build, compiler
+from sluice_tools.sources import CHECKOUT
 
 SEED = 7
 MINUTES = 720  # of each shape
@@ -36,11 +36,11 @@ TIMEOUT_S = 300.0
 # In a process of its own: this one has everything interpreted.
 SCRIPT = """
 import json, sys
-from tools import compiled
+from sluice_tools import compiled
 assert compiled.use()
 from tests.integration.test_compiled_runs import told, without_rule
-import sluice.planning, tools.backtest.simulator
-for module in (sluice.planning.planner, tools.backtest.simulator):
+import sluice.planning, sluice_tools.backtest.simulator
+for module in (sluice.planning.planner, sluice_tools.backtest.simulator):
     assert module.__file__.endswith(compiled.SUFFIX), module.__file__
 print(json.dumps([told(*each) for each in json.loads(sys.argv[1])]))
 print(json.dumps([without_rule(each) for each in json.loads(sys.argv[2])]))
@@ -176,5 +176,5 @@ def test_command_when_compiled(built: Path) -> None:
     records = json.loads(done.stdout.splitlines()[-1])
     assert [record["policy"] for record in records] == ["sluice", "little"]
     # A compiled module that is first imported by another compiled one is not told: mypyc imports it from their library.
-    loaded = f"'tools.backtest.policies.sluice' loaded from '{built}"
+    loaded = f"'sluice_tools.backtest.policies.sluice' loaded from '{built}"
     assert done.stderr.count(loaded) == 3, "the command and both of its workers"

@@ -17,9 +17,9 @@ import pytest
 from functions.drainer import app
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.draining.service import DrainService, Response
+from sluice_tools.sandbox.emulator import systemctl
+from sluice_tools.sandbox.sandbox import Sandbox
 from tests.integration.contract_worlds import AwsWorld
-from tools.sandbox.emulator import systemctl
-from tools.sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.sandbox
 

@@ -32,8 +32,8 @@ from sluice.onboarding.account import (
 from sluice.onboarding.queue_checks import leaves_access_to_iam
 from sluice.onboarding.tags import TagWriter
 from sluice.ports.errors import NeedsFixError, RefusedError
+from sluice_tools.sandbox.sandbox import Sandbox
 from tests.integration.contract_worlds import EMULATOR, EVERYWHERE, FAKE, MEMORY, MOTO, REGION, AwsWorld, open_world
-from tools.sandbox.sandbox import Sandbox
 
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 TRUST = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}

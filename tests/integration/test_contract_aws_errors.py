@@ -35,10 +35,10 @@ from sluice.ports.aws_services import EARLIER_FAILED
 from sluice.ports.errors import ConflictError, LostAnswerError, NeedsFixError, PortError, RefusedError, TryLaterError
 from sluice.ports.stack import Ports
 from sluice.redriving.letter_results import LetterOutcome
+from sluice_tools.sandbox.sandbox import Sandbox
 from tests.integration.contract_worlds import FAKE, AwsWorld
 from tests.support import redrive_worlds
 from tests.support.metrics import metrics_of
-from tools.sandbox.sandbox import Sandbox
 
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders"
 THING = Thing("sqs", f"queue {QUEUE}", "create it")

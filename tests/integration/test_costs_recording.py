@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tools.costs import usage
-from tools.costs.recording import record_minutes, record_rounds
+from sluice_tools.costs import usage
+from sluice_tools.costs.recording import record_minutes, record_rounds
 
 TICKS = 18  # one reading of CloudWatch's metrics
 
@@ -13,7 +13,7 @@ TICKS = 18  # one reading of CloudWatch's metrics
 @pytest.mark.slow
 @pytest.mark.parametrize("load", ["idle", "busy"])
 def test_calls_are_the_recorded_ones_when_a_shard_is_ticked(load: str) -> None:
-    """Per service and operation, and the table's units. Where this fails: python -m tools.costs.recording."""
+    """Per service and operation, and the table's units. Where this fails: python -m sluice_tools.costs.recording."""
     kept = usage.load().rounds[load][1]
     found = record_rounds(1, busy=load == "busy", counted=TICKS, timed=1)
     assert set(found.calls) == set(kept.calls)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tools import docker_relay
+from sluice_tools import docker_relay
 
 
 class Echo(http.server.BaseHTTPRequestHandler):

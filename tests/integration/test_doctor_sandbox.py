@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from sluice_tools.sandbox.sandbox import REGION, ROOT, Sandbox
 from tests.support import aws_commands
-from tools.sandbox.sandbox import REGION, ROOT, Sandbox
 
 pytestmark = pytest.mark.sandbox
 
@@ -27,7 +27,7 @@ def doctor(sandbox: Sandbox, *arguments: str) -> tuple[int, str]:
 def sluice(sandbox: Sandbox, *arguments: str) -> tuple[int, str]:
     """The same of any command."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | sandbox.env()
-    command = [sys.executable, "-m", "tools.cli", *arguments]
+    command = [sys.executable, "-m", "sluice_tools.cli", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout + done.stderr

@@ -23,8 +23,8 @@ from sluice.memory import Crash, MemoryWorkQueue, When, at_call, faulty_ports
 from sluice.model.draining import Drain, DrainOutcome, DrainState
 from sluice.ports.stack import Ports
 from sluice.redriving import context
+from sluice_tools.sandbox.sandbox import Sandbox
 from tests.integration.contract_worlds import AwsWorld
-from tools.sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.sandbox
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tools.sandbox.sandbox import ROOT, Sandbox
+from sluice_tools.sandbox.sandbox import ROOT, Sandbox
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 

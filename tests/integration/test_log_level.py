@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.sandbox.emulator.function_processes import ForkedProcess, FunctionProcesses
+from sluice_tools.sandbox.emulator.function_processes import ForkedProcess, FunctionProcesses
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))

@@ -12,9 +12,9 @@ import pytest
 from examples.orders.orders.order import Order
 from examples.orders.orders.store import Store
 from examples.orders.orders.worklog import read_worklog
+from sluice_tools.sandbox.sandbox import Sandbox
 from tests.support.orders_fakes import make_order, new_store
 from tests.support.orders_services import EXAMPLE
-from tools.sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.sandbox
 

@@ -10,9 +10,9 @@ from botocore.exceptions import ClientError
 
 from examples.orders.orders.lifecycle import Lifecycle, LifecycleError
 from examples.orders.orders.settings import SelfDrain
+from sluice_tools.sandbox.sandbox import Sandbox
 from tests.support.orders_fakes import make_order, new_store
 from tests.support.orders_services import orders_processes
-from tools.sandbox.sandbox import Sandbox
 
 
 class Metadata(http.server.ThreadingHTTPServer):

@@ -20,6 +20,7 @@ from examples.orders.orders.locating import open_database
 from examples.orders.orders.order import Order
 from examples.orders.orders.store import Store
 from examples.orders.orders.worklog import read_worklog
+from sluice_tools.sandbox.sandbox import Sandbox
 from tests.support.orders_fakes import make_order
 from tests.support.orders_services import (
     EXAMPLE,
@@ -29,7 +30,6 @@ from tests.support.orders_services import (
     orders_processes,
     run_admin,
 )
-from tools.sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.sandbox
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from sluice_tools.sandbox.sandbox import missing
 from tests.support.consumers_page import consumer_commands
 from tests.support.pasted import SHELL_LANGUAGES, Block, blocks, documents, fresh_copy, shell_blocks
-from tools.sandbox.sandbox import missing
 
 pytestmark = pytest.mark.sandbox
 
@@ -25,9 +25,10 @@ NOT_RUN: Mapping[str, str] = {
     "make aws-smoke SANDBOX=1": "minutes; tests/e2e/test_smoke.py runs it",
     "make test": "it is what runs this test",
     "make setup": "compiles the planner for minutes where it was not yet; the environments are those of this test",
-    ".venv/bin/sluice backtest --matrix": "minutes; tests/unit/tools/backtest/test_command.py runs it on short traces",
+    ".venv/bin/sluice backtest --matrix": "minutes; tests/unit/sluice_tools/backtest/test_command.py runs it on short"
+    " traces",
     ".venv/bin/sluice backtest --worlds --seeds 3 --json": "minutes; the line above it runs two worlds, and"
-    " tests/unit/tools/backtest/test_command.py shows that without names all are run",
+    " tests/unit/sluice_tools/backtest/test_command.py shows that without names all are run",
 }
 """Lines that run here and are left out, each with its reason; that their target exists is still looked at."""
 DEPLOYED = ("README.md", "Deploy it")

@@ -17,9 +17,9 @@ from sluice.redriving.jobs.lifecycle import create_job
 from sluice.redriving.jobs.runner import Runner
 from sluice.redriving.jobs.slices import Slice
 from sluice.redriving.verdict import sample_of, selectable_attributes
+from sluice_tools.bench_redrive import dead_letter
 from tests.integration.contract_worlds import AwsWorld, moto_world
 from tests.support.capacity import PARTITION_READS_PER_S, PARTITION_WRITES_PER_S, Units, counted
-from tools.bench_redrive import dead_letter
 
 RATE_PER_S = 1_000.0
 CANARIES = 3

@@ -17,10 +17,10 @@ from sluice.redriving.context import MARGIN_S, Invocation
 from sluice.redriving.dead_letters import PAUSED_RECHECK_S
 from sluice.redriving.failure_groups import CAUSE, SOURCE
 from sluice.redriving.jobs.rules import MOVE_COUNT_MIN
+from sluice_tools.chaos.redrive_queue import as_record
 from tests.support.redrive_chains import go_on
 from tests.support.redrive_jobs import redrive_job
 from tests.support.redrive_worlds import SOON, START, text
-from tools.chaos.redrive_queue import as_record
 
 VISIBILITY_S = 60.0
 DAY_S = 86_400.0

@@ -8,9 +8,9 @@ from functions.operator import app as operator_app
 from functions.redriver import app
 from sluice.model.redriving import JobState
 from sluice.redriving.context import MARGIN_S, Invocation
+from sluice_tools.chaos.redrive_queue import as_record
 from tests.support.redrive_chains import go_on
 from tests.support.redrive_worlds import SOON, World, fleet
-from tools.chaos.redrive_queue import as_record
 
 GROUP = {"all": True}
 

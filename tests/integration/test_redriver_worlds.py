@@ -14,9 +14,9 @@ from sluice.memory import MemoryWorkQueue
 from sluice.model.redriving import Attribute, Message
 from sluice.redriving.commands import ANSWER_S
 from sluice.redriving.message_copy import origin_of
+from sluice_tools.chaos.redrive_queue import as_record
 from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
 from tests.support.redrive_chains import go_on
-from tools.chaos.redrive_queue import as_record
 
 OWN = (
     ("binary", Attribute("Binary.png", None, b"\x89PNG\x00\xff")),

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tools.cfn import Template
-from tools.sandbox.sandbox import ROOT, Sandbox
+from sluice_tools.cfn import Template
+from sluice_tools.sandbox.sandbox import ROOT, Sandbox
 
 pytestmark = pytest.mark.sandbox
 

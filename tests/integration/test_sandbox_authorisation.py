@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tools.sandbox.sandbox import Sandbox
+from sluice_tools.sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.sandbox
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tools.sandbox.emulator.function_processes import TEMPLATES_MAX, ForkedProcess, FunctionProcesses
+from sluice_tools.sandbox.emulator.function_processes import TEMPLATES_MAX, ForkedProcess, FunctionProcesses
 
 LAYER = """\
 import os

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tools.sandbox.sandbox import Sandbox, SandboxError
+from sluice_tools.sandbox.sandbox import Sandbox, SandboxError
 
 pytestmark = pytest.mark.sandbox
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from tools.sandbox.emulator.settings import Settings, SettingsError
-from tools.sandbox.sandbox import ROOT, Sandbox, SandboxError
+from sluice_tools.sandbox.emulator.settings import Settings, SettingsError
+from sluice_tools.sandbox.sandbox import ROOT, Sandbox, SandboxError
 
 pytestmark = pytest.mark.sandbox
 
@@ -59,8 +59,8 @@ def until_over(pids: list[int], within_s: float = 20.0) -> list[int]:
 
 START_AND_TELL = """
 import sys, time
-from tools.sandbox.emulator.settings import Settings
-from tools.sandbox.sandbox import Sandbox
+from sluice_tools.sandbox.emulator.settings import Settings
+from sluice_tools.sandbox.sandbox import Sandbox
 
 sandbox = Sandbox(Settings(boot_s=0)).start()
 ec2, autoscaling = sandbox.client("ec2"), sandbox.client("autoscaling")
@@ -186,7 +186,7 @@ def test_settings_survive_their_way_to_the_emulator() -> None:
 def test_host_check_names_what_is_missing() -> None:
     """A changed ministack is one error that names every name, not a lack nobody notices."""
     program = (
-        "from tools.sandbox.emulator import host\n"
+        "from sluice_tools.sandbox.emulator import host\n"
         "host.Host('services.autoscaling', '_asgs', '_no_such_store')\n"
         "host.Host('services.no_such_service', 'anything')\n"
         "host.check('1.5.33', '1.5.33')\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.scan import EXCUSED, Finding, Report, report, scan_permissions, scan_settings, scan_templates, unused
+from sluice_tools.scan import EXCUSED, Finding, Report, report, scan_permissions, scan_settings, scan_templates, unused
 
 BUCKET = """
 AWSTemplateFormatVersion: "2010-09-09"

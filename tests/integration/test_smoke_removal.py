@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tools.sandbox.sandbox import Sandbox
-from tools.smoke.account import TAG, Account, Names
-from tools.smoke.removal import Removal
-from tools.smoke.settings import SmokeSettings
+from sluice_tools.sandbox.sandbox import Sandbox
+from sluice_tools.smoke.account import TAG, Account, Names
+from sluice_tools.smoke.removal import Removal
+from sluice_tools.smoke.settings import SmokeSettings
 
 pytestmark = pytest.mark.sandbox
 

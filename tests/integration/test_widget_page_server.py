@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tools.sandbox.widget_page import make_page, serving
+from sluice_tools.sandbox.widget_page import make_page, serving
 
 
 class StandInLambda:

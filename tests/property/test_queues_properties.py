@@ -10,8 +10,8 @@ from sluice.config.fleet import parse
 from sluice.memory import memory_ports, queue_url
 from sluice.redriving.context import Invocation
 from sluice.redriving.failure_groups import SOURCE
+from sluice_tools.chaos.redrive_queue import as_record
 from tests.support.redrive_worlds import SOON, START, text
-from tools.chaos.redrive_queue import as_record
 
 NAMES = ("urgent", "other", "night")
 FOREIGN = "arn:aws:sqs:local:000000000000:elsewhere"

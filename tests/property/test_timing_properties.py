@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from sluice.model.timing import Timing
-from tools.backtest.conditions import Conditions
-from tools.backtest.policies.sluice import Sluice
-from tools.backtest.simulator import simulate
-from tools.backtest.traces import Trace
+from sluice_tools.backtest.conditions import Conditions
+from sluice_tools.backtest.policies.sluice import Sluice
+from sluice_tools.backtest.simulator import simulate
+from sluice_tools.backtest.traces import Trace
 
 MESSAGE_S = 4.0  # an instance completes one message in so long; the fleet is not told
 BOOT_S = 45.0

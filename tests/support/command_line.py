@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import cli
+from sluice_tools import cli
 
 
 def run(*arguments: str) -> int:

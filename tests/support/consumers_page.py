@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from sluice_tools.sandbox.sandbox import ROOT
 from tests.support.pasted import blocks
-from tools.sandbox.sandbox import ROOT
 
 PAGE = ROOT / "docs/consumers.md"
 _SANDBOX = re.compile(

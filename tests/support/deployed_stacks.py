@@ -15,12 +15,12 @@ import pytest
 
 from sluice.aws import connect
 from sluice.ports.stack import Ports
-from tools.cfn import Template
-from tools.sam_cli import SAM, SAM_TIMEOUT_S
-from tools.sandbox import sandbox as sandbox_module
-from tools.sandbox.emulator.settings import Settings
-from tools.sandbox.packages import deploy_package
-from tools.sandbox.sandbox import REGION, ROOT, Sandbox
+from sluice_tools.cfn import Template
+from sluice_tools.sam_cli import SAM, SAM_TIMEOUT_S
+from sluice_tools.sandbox import sandbox as sandbox_module
+from sluice_tools.sandbox.emulator.settings import Settings
+from sluice_tools.sandbox.packages import deploy_package
+from sluice_tools.sandbox.sandbox import REGION, ROOT, Sandbox
 
 SHORT = Settings(
     minute_s=6.0,  # shorter ones pile up on a loaded machine: each brings three invocations

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.sandbox.sandbox import ROOT
+from sluice_tools.sandbox.sandbox import ROOT
 
 ACCOUNT_MARK = "# needs an "
 """How a block begins that needs what a test does not have; the line says what."""

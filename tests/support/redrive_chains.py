@@ -5,7 +5,7 @@ from typing import Any
 
 from sluice.memory import MemoryWorkQueue
 from sluice.redriving.jobs.slices import KIND
-from tools.chaos.redrive_work import step_event
+from sluice_tools.chaos.redrive_work import step_event
 
 __all__ = ["go_on", "step_event"]
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tools.sandbox import sandbox as sandbox_module
-from tools.sandbox.packages import deploy_package, upload_package
-from tools.sandbox.sandbox import ROOT, Sandbox
-from tools.smoke.account import TAG, Account, Names
-from tools.smoke.deployment import BASE, ORDERS, Deployment
-from tools.smoke.places import sandbox_machines
-from tools.smoke.run import Result, run
-from tools.smoke.settings import SmokeSettings
-from tools.smoke.waiting import Deadline
+from sluice_tools.sandbox import sandbox as sandbox_module
+from sluice_tools.sandbox.packages import deploy_package, upload_package
+from sluice_tools.sandbox.sandbox import ROOT, Sandbox
+from sluice_tools.smoke.account import TAG, Account, Names
+from sluice_tools.smoke.deployment import BASE, ORDERS, Deployment
+from sluice_tools.smoke.places import sandbox_machines
+from sluice_tools.smoke.run import Result, run
+from sluice_tools.smoke.settings import SmokeSettings
+from sluice_tools.smoke.waiting import Deadline
 
 SETTINGS = SmokeSettings.sandbox(6.0)
 PREFIX = "smoke-ab12"

@@ -2,10 +2,10 @@
 
 import pytest
 
+from sluice_tools.sandbox.sandbox import ROOT
 from tests.support.consumers_page import PAGE, consumer_commands
 from tests.support.pasted import documents
 from tests.support.printed_files import printed_files
-from tools.sandbox.sandbox import ROOT
 
 PRINTED = [(document, path) for document in documents() for path in printed_files(document)]
 

@@ -53,7 +53,7 @@ def listed(*patterns: str) -> list[str]:
 
 
 PAGES = listed("*.md", "*.yaml", "*.toml", "Makefile", ":!tests", ":!requirements")
-CODE = listed("layers/core/sluice/*.py", "functions/*.py", "tools/*.py")
+CODE = listed("layers/core/sluice/*.py", "functions/*.py", "sluice_tools/*.py")
 
 
 def problems(path: str, kind: Text) -> list[str]:
@@ -83,7 +83,9 @@ def test_code_when_its_words_are_looked_up(path: str) -> None:
 def test_files_when_listed() -> None:
     """Documents, templates and modules are among them, wherever they are."""
     assert {"README.md", "docs/planner.md", "docs/adr/README.md", "template.yaml", "fleet.yaml"} <= set(PAGES)
-    assert {"layers/core/sluice/planning/planner.py", "functions/planner/app.py", "tools/demo/acts.py"} <= set(CODE)
+    assert {"layers/core/sluice/planning/planner.py", "functions/planner/app.py", "sluice_tools/demo/acts.py"} <= set(
+        CODE
+    )
 
 
 @pytest.mark.parametrize("each", EXCEPTIONS, ids=lambda each: f"{each.file}-{each.word}")

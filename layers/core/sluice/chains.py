@@ -9,8 +9,8 @@ the work queue that names the record's version:
 The function of ticks takes the messages. It does its own steps, and hands those of another kind to their function by an
 event, which may be lost, doubled and late as a message may.
 
-Invariants. `tools.chaos.chain_exploration` visits every interleaving of this module's own code, and
-`tools.chaos.chains` runs it under faults:
+Invariants. `sluice_tools.chaos.chain_exploration` visits every interleaving of this module's own code, and
+`sluice_tools.chaos.chains` runs it under faults:
 
 1. A message whose version is not the record's does nothing. So doubled, late and reordered messages are harmless.
 2. Two workers are never at one chain, and no two begin the same version. A worker has a chain until the end of its own

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from sluice_tools.sandbox.packages import deploy_package
+from sluice_tools.sandbox.sandbox import ROOT, Sandbox
 from tests.support.deployed_stacks import STACK, Deployed, both_stacks
-from tools.sandbox.packages import deploy_package
-from tools.sandbox.sandbox import ROOT, Sandbox
 
 
 @pytest.fixture(scope="package")

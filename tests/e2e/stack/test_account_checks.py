@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from sluice_tools.sandbox.packages import delete_stack, deploy_package
+from sluice_tools.sandbox.sandbox import REGION, ROOT, SandboxError
 from tests.support import aws_commands
-from tools.sandbox.packages import delete_stack, deploy_package
-from tools.sandbox.sandbox import REGION, ROOT, SandboxError
 
 pytestmark = pytest.mark.sandbox
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tools.docker_relay import container_url
-from tools.local_invoke import Result, events, invoke_all, missing, old_images_removed, sam_env, write_template
-from tools.sandbox.sandbox import ROOT
+from sluice_tools.docker_relay import container_url
+from sluice_tools.local_invoke import Result, events, invoke_all, missing, old_images_removed, sam_env, write_template
+from sluice_tools.sandbox.sandbox import ROOT
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.docker]
 

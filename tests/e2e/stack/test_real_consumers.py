@@ -24,9 +24,9 @@ import pytest
 
 from sluice.model.draining import Drain, DrainOutcome
 from sluice.ports.stack import Ports
+from sluice_tools.sandbox.packages import delete_stack, deploy_package
+from sluice_tools.sandbox.sandbox import ROOT
 from tests.support.consumers_page import consumer_commands
-from tools.sandbox.packages import delete_stack, deploy_package
-from tools.sandbox.sandbox import ROOT
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 

@@ -16,9 +16,9 @@ import pytest
 
 from sluice.model.redriving import QuarantineEntry
 from sluice.ports.stack import Ports
-from tools.iam_audit import calls
-from tools.sandbox.packages import delete_stack, deploy_package
-from tools.sandbox.sandbox import REGION, ROOT
+from sluice_tools.iam_audit import calls
+from sluice_tools.sandbox.packages import delete_stack, deploy_package
+from sluice_tools.sandbox.sandbox import REGION, ROOT
 
 pytestmark = pytest.mark.sandbox
 
@@ -55,7 +55,7 @@ class Parcels:
     def on_the_command_line(self, *arguments: str) -> dict[str, Any]:
         """The same by `sluice redrive`, its JSON."""
         done = subprocess.run(
-            [sys.executable, "-m", "tools.cli", "redrive", "--fleet", FLEET, "--json", *arguments],
+            [sys.executable, "-m", "sluice_tools.cli", "redrive", "--fleet", FLEET, "--json", *arguments],
             cwd=ROOT,
             env=os.environ | self.deployed.sandbox.env(),
             capture_output=True,

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from sluice.config.fleet import parse
+from sluice_tools.cfn import Template
+from sluice_tools.sandbox.packages import delete_stack, deploy_package
+from sluice_tools.sandbox.sandbox import REGION, ROOT, SandboxError
+from sluice_tools.settings_docs import COMMAND_LINE, PAGE_PATH, PARAMETERS_FILE
 from tests.support.deployed_stacks import sam_deploy
-from tools.cfn import Template
-from tools.sandbox.packages import delete_stack, deploy_package
-from tools.sandbox.sandbox import REGION, ROOT, SandboxError
-from tools.settings_docs import COMMAND_LINE, PAGE_PATH, PARAMETERS_FILE
 
 pytestmark = pytest.mark.sandbox
 

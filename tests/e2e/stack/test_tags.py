@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tools.sandbox.sandbox import REGION, Sandbox
+from sluice_tools.sandbox.sandbox import REGION, Sandbox
 
 pytestmark = pytest.mark.sandbox
 

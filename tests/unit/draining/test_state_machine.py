@@ -10,8 +10,8 @@ from sluice.draining.state_machine import TABLE, StateOrNone, advance, kind_of
 from sluice.model.draining import (
     DrainStep,
 )
+from sluice_tools import state_diagrams
 from tests.support.drains import EVENTS, POLICIES, STATES, TIMES, drains_in
-from tools import state_diagrams
 
 PAIRS = [pytest.param(place, event, id=f"{place}-{event.kind.name}") for place in STATES for event in EVENTS]
 
@@ -66,7 +66,7 @@ def test_every_target_is_reached_when_all_cases_are_played() -> None:
 
 
 def test_docs_show_the_table_as_it_is_when_drawn_anew() -> None:
-    """docs/draining.md is drawn from the tables: `python -m tools.state_diagrams` after a change."""
+    """docs/draining.md is drawn from the tables: `python -m sluice_tools.state_diagrams` after a change."""
     page = state_diagrams.PAGE.read_text()
     assert state_diagrams.with_diagrams(page) == page
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from sluice_tools.sandbox.emulator.custom_resources import refused
 from tests.support.onboarding_function import STACK, load, request
-from tools.sandbox.emulator.custom_resources import refused
 
 custom_resource = load("custom_resource")
 Answer, respond = custom_resource.Answer, custom_resource.respond

@@ -5,11 +5,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tools.backtest.conditions import Conditions
-from tools.backtest.policies.sluice import Sluice
-from tools.backtest.runs import Run
-from tools.backtest.simulator import simulate
-from tools.backtest.traces import Trace
+from sluice_tools.backtest.conditions import Conditions
+from sluice_tools.backtest.policies.sluice import Sluice
+from sluice_tools.backtest.runs import Run
+from sluice_tools.backtest.simulator import simulate
+from sluice_tools.backtest.traces import Trace
 
 # Each minute has about 20 messages of 45 s, and every fourth one up to three times as many.
 MINUTES = np.arange(12 * 60)

@@ -11,7 +11,7 @@ import pytest
 
 from sluice.aws.work_queue import FUNCTION_SETTINGS
 from sluice.model.chain import KINDS
-from tools.cfn import Resolved, Template
+from sluice_tools.cfn import Resolved, Template
 
 ROOT = Path(__file__).resolve().parents[3]
 STACK, FLEET, QUEUE = (Template.load(ROOT / f"{name}.yaml") for name in ("template", "fleet", "queue"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tools.cfn import Template
+from sluice_tools.cfn import Template
 
 ROOT = Path(__file__).resolve().parents[3]
 STACK = Template.load(ROOT / "template.yaml")

@@ -10,7 +10,7 @@ import pytest
 
 from sluice.config.fleet import ConfigError, Fleet, parse
 from sluice.model.observed import Mode
-from tools.cfn import Template, refused
+from sluice_tools.cfn import Template, refused
 
 ROOT = Path(__file__).resolve().parents[3]
 STACK = Template.load(ROOT / "template.yaml")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tools.cfn import Resolved, Template
+from sluice_tools.cfn import Resolved, Template
 
 ROOT = Path(__file__).resolve().parents[3]
 STACK, FLEET, QUEUE = (Template.load(ROOT / f"{name}.yaml") for name in ("template", "fleet", "queue"))

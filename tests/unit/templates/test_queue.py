@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sluice.config.fleet import Fleet, parse_all
-from tools.cfn import Resolved, Template, refused
+from sluice_tools.cfn import Resolved, Template, refused
 
 ROOT = Path(__file__).resolve().parents[3]
 STACK = Template.load(ROOT / "template.yaml")

@@ -14,7 +14,7 @@ import pytest
 from sluice.aws import SETTINGS
 from sluice.redriving.jobs.slices import SLICE_S
 from sluice.telemetry import LIMITS, NEEDS_OPERATOR
-from tools.cfn import Resolved, Template
+from sluice_tools.cfn import Resolved, Template
 
 ROOT = Path(__file__).resolve().parents[3]
 STACK = Template.load(ROOT / "template.yaml")

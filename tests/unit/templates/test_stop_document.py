@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.cfn import Template
+from sluice_tools.cfn import Template
 
 ROOT = Path(__file__).resolve().parents[3]
 UNIT = "consumer.service"

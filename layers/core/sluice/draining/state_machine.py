@@ -33,7 +33,7 @@ while nothing but drains works on them. An instance whose machine EC2 has ended 
 its time it is released, or (`keep_failed`) kept for inspection by a group that can: the action is abandoned, and the
 drain is RETAINED until an operator releases it.
 
-Invariants, held by tests/property/test_draining_properties.py and by `python -m tools.chaos`:
+Invariants, held by tests/property/test_draining_properties.py and by `python -m sluice_tools.chaos`:
 
     1 `CompleteHook` comes only of DONE (the consumer's stop succeeded, it reported so, its machine has ended, or there
       is nothing to finish: `sluice.draining.nothing_to_finish`) or

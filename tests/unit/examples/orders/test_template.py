@@ -13,7 +13,7 @@ from examples.orders.orders.locating import locate_database
 from examples.orders.orders.postgres import PostgresDatabase
 from examples.orders.orders.settings import SettingsError, read_settings
 from examples.orders.orders.sqlite import SqliteDatabase
-from tools.cfn import Template
+from sluice_tools.cfn import Template
 
 EXAMPLE = Path(__file__).resolve().parents[4] / "examples" / "orders"
 

@@ -8,13 +8,13 @@ import pytest
 from sluice.model.observed import Mode
 from sluice.model.planning import Memory, Snapshot
 from sluice.planning.shadow.scorecard import Score, score
+from sluice_tools.backtest.conditions import Conditions
+from sluice_tools.backtest.policies.aws import TargetTracking
+from sluice_tools.backtest.policies.sluice import Sluice
+from sluice_tools.backtest.runs import Run
+from sluice_tools.backtest.simulator import BEGAN_AT, Policy, Sight, Step, simulate
+from sluice_tools.backtest.traces import Trace
 from tests.support.shadow_world import looked
-from tools.backtest.conditions import Conditions
-from tools.backtest.policies.aws import TargetTracking
-from tools.backtest.policies.sluice import Sluice
-from tools.backtest.runs import Run
-from tools.backtest.simulator import BEGAN_AT, Policy, Sight, Step, simulate
-from tools.backtest.traces import Trace
 
 CONDITIONS = Conditions(seconds_per_message=6.0)
 HOURS = 6

@@ -1,0 +1,73 @@
+"""What the planner is tried on: generated traffic or real traces, each at three targets and boots, and every world."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sluice_tools.ablate.rules import rules, without
+from sluice_tools.backtest.conditions import Conditions
+from sluice_tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
+from sluice_tools.backtest.policies import make
+from sluice_tools.backtest.simulator import simulate
+from sluice_tools.backtest.study import WORLDS, workloads
+from sluice_tools.backtest.traces import Trace
+from sluice_tools.backtest.worlds.behaviours import Behaviour
+from sluice_tools.backtest.worlds.catalogue import WORLDS as ODD_WORLDS
+
+DAY_MINUTES = 1440
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Traffic and the world it is in.
+
+    Args:
+        name: such as "bursts (120, 60)", the trace, the target wait and the boot in seconds; or a world's own.
+        trace: the traffic.
+        conditions: the world's numbers.
+        spec: Sluice, as `make` reads it.
+        behaviour: what consumers, group and metrics do that a count does not tell.
+    """
+
+    name: str
+    trace: Trace
+    conditions: Conditions
+    spec: str = "sluice"
+    behaviour: Behaviour | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a case: times the work, the late share of its messages, and launches."""
+
+    cost: float
+    late: float
+    launches: int
+
+
+def cases(seed: int, traces: Path | None, days: int) -> Iterator[Case]:
+    """Every case of a seed.
+
+    Args:
+        seed: of the traffic and of the worlds.
+        traces: a folder of real traces, or None for generated ones alone.
+        days: how many days of each.
+    """
+    shapes = ((generated_trace(name, seed, days), SECONDS_PER_MESSAGE[name]) for name in SHAPES)
+    loads: Sequence[tuple[Trace, float]] = list(shapes) if traces is None else workloads(traces, seed)
+    for trace, seconds in loads:
+        counts = trace.counts[: days * DAY_MINUTES]
+        for target_wait_s, boot_s in WORLDS:
+            conditions = Conditions(seconds_per_message=seconds, target_wait_s=target_wait_s, boot_s=boot_s, seed=seed)
+            yield Case(f"{trace.name} ({target_wait_s:g}, {boot_s:g})", replace(trace, counts=counts), conditions)
+    for name, world in ODD_WORLDS.items():
+        yield Case(name, world.trace(seed), world.conditions_of(seed), world.spec("sluice"), world.behaviour)
+
+
+def result_of(task: tuple[Case, str | None]) -> Result:
+    """What comes of a case without one rule, or with all of them."""
+    case, name = task
+    rule = next((each for each in rules() if each.name == name), None)
+    with without(rule):
+        run = simulate(case.trace, make(case.spec), case.conditions, case.behaviour)
+    return Result(run.cost_ratio, run.late_fraction, run.launches)

@@ -1,0 +1,162 @@
+"""`sluice backtest` on the command line: table, JSON, and what cannot be used."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from sluice_tools import cli
+from sluice_tools.backtest import command
+from sluice_tools.backtest.command import BAD_INPUT, backtest
+from sluice_tools.backtest.worlds.catalogue import WORLDS
+from sluice_tools.backtest.worlds.results import WorldRun
+from sluice_tools.backtest.worlds.world import World
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal wide enough that no row is wrapped."""
+    monkeypatch.setenv("COLUMNS", "220")
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> str:
+    """An hour of traffic in a file."""
+    path = tmp_path / "hour.csv"
+    path.write_text("minute,arrivals\n" + "".join(f"{minute},{6 + minute % 7}\n" for minute in range(60)))
+    return str(path)
+
+
+def test_backtest_when_json_is_asked_for(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last line is a list of records, the table before it."""
+    status = backtest(trace=trace, seconds_per_message=10, policy=["sluice", "little:beta=2"], jobs=1, as_json=True)
+    out = capsys.readouterr().out
+    records = json.loads(out.splitlines()[-1])
+    assert status == 0
+    assert [record["policy"] for record in records] == ["sluice", "little"]
+    for record in records:
+        assert record["trace"] == "hour"
+        assert record["cost_ratio"] > 0.9
+        assert 0 <= record["late_fraction"] <= 1
+        assert record["wait_p50_s"] <= record["wait_p99_s"] <= record["wait_max_s"]
+        assert record["launches"] >= 1
+        assert record["instance_hours"] > 0
+    assert records[1]["params"]["beta"] == 2.0
+    assert records[1]["params"]["target_wait_s"] == 120
+    assert "seed 1" in out
+    assert "little:beta=2.0" in out
+    bound_hours = float(re.search(r"of the bound, (\d+\.\d+) instance-hours", out)[1])  # type: ignore[index]
+    for record in records:
+        assert record["bound_hours"] == pytest.approx(bound_hours, abs=0.06)
+        assert record["cost_of_bound"] == pytest.approx(record["instance_hours"] / record["bound_hours"], rel=0.01)
+        assert f"{record['cost_of_bound']:.3f}" in out
+
+
+def test_backtest_when_the_terminal_is_narrow(
+    trace: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On 80 columns every policy keeps its name and every heading its word."""
+    monkeypatch.setenv("COLUMNS", "80")
+    policies = ["target-tracking", "step-scaling", "clairvoyant", "fixed:scale=0.1"]
+    assert backtest(trace=trace, seconds_per_message=900, policy=policies, jobs=1) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in (*policies[:3], "cost", "hours", "median", "longest", "launches"))
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.slow
+def test_backtest_when_a_generated_trace_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """No file is needed."""
+    assert backtest(trace="on-off", seconds_per_message=8, policy=["fixed"]) == 0
+    assert "on-off: target wait 120 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"policy": ["magic"]}, "must be one of sluice"),
+        ({"policy": ["little:gamma=1"]}, "gamma: must be one of beta"),
+        ({"policy": ["little:beta=much"]}, "must be a number"),
+        ({"policy": ["little:beta"]}, "parameter=value"),
+        ({"policy": ["sluice:hinted=maybe"]}, "must be yes or no"),
+        ({"policy": ["fixed:at=noon"]}, "must be peak or mean"),
+        ({"seconds_per_message": 0}, "seconds_per_message: must be above 0"),
+        ({"seconds_per_message": None}, "seconds-per-message: is required"),
+        ({"trace": "nothing"}, "must be a CSV file or one of diurnal"),
+    ],
+)
+def test_backtest_when_something_cannot_be_used(
+    trace: str, given: dict[str, object], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence that names it, and exit status 2."""
+    arguments = {"trace": trace, "seconds_per_message": 10.0, "policy": ["fixed"], **given}
+    assert backtest(**arguments) == BAD_INPUT  # type: ignore[arg-type]
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_worlds_when_some_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """A row for each, what was said in it, and a record for each seed on the last line."""
+    given = ["backtest", "--worlds", "fifo-two-groups", "dead-consumers", "--seeds", "2", "--jobs", "1", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        cli.app(given)
+    assert ended.value.code in (0, None)
+    out = capsys.readouterr().out
+    records = json.loads(out.splitlines()[-1])
+    assert [(each["world"], each["params"]["seed"]) for each in records] == [
+        ("fifo-two-groups", 1),
+        ("fifo-two-groups", 2),
+        ("dead-consumers", 1),
+        ("dead-consumers", 2),
+    ]
+    for record in records:
+        assert record["cost_of_bound"] == pytest.approx(record["instance_hours"] / record["bound_hours"], rel=0.01)
+        assert {each["reason"] for each in record["said"]} > {"need"}
+    assert [record["in_time"] for record in records] == [False, False, True, True]
+    assert "of 1,440 ticks: need: " in out
+    assert "Late: two message groups let two messages be worked on at once" in out
+    assert "The bound has 6 unit-hours for one unit" in out
+    assert len(records[0]["said"]) > 5
+    assert "other sentences: with --json, the last line has them" in out
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"worlds": ["magic"]}, "worlds: must be of fifo-two-groups, "),
+        ({"worlds": [], "trace": "step"}, "trace: must be left out with --worlds"),
+        ({"worlds": [], "matrix": True}, "matrix: must be left out with --worlds"),
+        ({"worlds": ["fifo-two-groups"], "seeds": 0}, "seeds: must be at least 1 (got 0)"),
+        ({"worlds": ["fifo-two-groups"], "policy": ["magic"]}, "must be one of sluice"),
+    ],
+)
+def test_worlds_when_something_cannot_be_used(
+    given: dict[str, object], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence that names it, and exit status 2."""
+    assert backtest(jobs=1, **given) == BAD_INPUT  # type: ignore[arg-type]
+    assert says in capsys.readouterr().err
+
+
+def test_worlds_when_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are run, with Sluice, and with as many seeds as are asked for."""
+    run: list[object] = []
+
+    def run_worlds(worlds: list[World], specs: list[str], seeds: range, jobs: int | None) -> list[WorldRun]:
+        run.extend([[world.name for world in worlds], specs, list(seeds), jobs])
+        return []
+
+    monkeypatch.setattr(command, "run_worlds", run_worlds)
+    with pytest.raises(SystemExit) as ended:
+        cli.app(["backtest", "--worlds", "--seed", "5", "--seeds", "3"])
+    assert ended.value.code in (0, None)
+    assert run == [list(WORLDS), ["sluice"], [5, 6, 7], None]
+
+
+def test_cli_when_backtest_is_called(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command is the one of that name."""
+    with pytest.raises(SystemExit) as ended:
+        cli.app(["backtest", "--trace", trace, "--seconds-per-message", "10", "--policy", "fixed", "--json"])
+    assert ended.value.code in (0, None)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])[0]["policy"] == "fixed"
