@@ -108,7 +108,7 @@ check: setup-sandbox setup-scan ## Check lint, types, import rules and templates
 	$(RUN) -m mypy examples/consumer
 	.venv/bin/lint-imports
 	$(RUN) -m sluice_tools.scan
-	.venv/bin/cfn-lint sluice_tools/smoke/base.yaml
+	.venv/bin/cfn-lint sluice_tools/smoke/base.yaml dashboards/queries.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template template.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template fleet.yaml
 	.envs/sam/bin/sam validate --lint --region eu-west-1 --template queue.yaml

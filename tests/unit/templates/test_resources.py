@@ -15,6 +15,7 @@ from sluice.aws import SETTINGS
 from sluice.redriving.jobs.slices import SLICE_S
 from sluice.telemetry import LIMITS, NEEDS_OPERATOR
 from sluice_tools.cfn import Resolved, Template
+from tests.support.telemetry_names import WRITERS, metrics_of
 
 ROOT = Path(__file__).resolve().parents[3]
 STACK = Template.load(ROOT / "template.yaml")
@@ -422,11 +423,8 @@ def test_archive_is_reached_by_tls_when_reached() -> None:
 
 
 def emitted() -> set[str]:
-    """Every metric name in the text of the functions, and of the modules of the layer that make metric records."""
-    texts = [(ROOT / f"functions/{name.lower()}/app.py").read_text() for name in FUNCTIONS]
-    modules = [path.read_text() for path in (ROOT / "layers/core/sluice").rglob("*.py")]
-    texts += [text for text in modules if ("Record(" in text or "self.count(" in text) and "LIMITS =" not in text]
-    return set(re.findall(r'"([A-Z][A-Za-z]+)"', "\n".join(texts)))
+    """Every metric of a fleet that a function may write."""
+    return set().union(*(metrics_of(function) for function in WRITERS))
 
 
 def dashboard(detail: str = "stack") -> dict[str, Any]:
