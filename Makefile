@@ -60,14 +60,15 @@ $(COMPILED): | .venv/.done
 .PHONY: lock
 lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 	for group in $(GROUPS); do \
-	  $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes --group $$group \
+	  project=$$([ $$group = dev ] && echo pyproject.toml --extra backtest || true); \
+	  $(UV) pip compile $$project --quiet --universal --python-version 3.13 --generate-hashes --group $$group \
 	    --custom-compile-command "make lock" --output-file requirements/$$group.txt; \
 	done
 
 
 ## --- targets ---
 
-.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile ablate planner-docs settings-docs build clean
+.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile ablate planner-docs settings-docs build wheel clean
 demo: setup-sandbox ## Run the whole story on the embedded emulator, in four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m sluice_tools.demo $(if $(JSON),--json)
 
@@ -151,8 +152,12 @@ build: setup-sandbox ## Build the application for arm64 and x86_64, where `sam d
 	ln -sfn ../../samconfig.toml .aws-sam/build/samconfig.toml
 	@echo "Deploy what was built: .envs/sam/bin/sam deploy --guided"
 
+wheel: $(filter .envs/%,$(UV)) ## Build the wheel, with all that `sluice deploy` needs, into dist/
+	$(UV) build --quiet --wheel --out-dir dist .
+	@ls dist/*.whl
+
 clean: ## Delete everything that can be made again
-	rm -rf .venv .envs .aws-sam build .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .envs .aws-sam build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help
 help: ## Print this list

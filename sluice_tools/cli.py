@@ -6,6 +6,7 @@ from importlib.metadata import version
 from cyclopts import App
 
 from sluice_tools import compiled
+from sluice_tools.extras import missing_extra
 
 app = App(
     name="sluice", help="Sluice's commands for your own machine. None of them is deployed.", version=version("sluice")
@@ -36,7 +37,13 @@ def main() -> None:
     """Run the command line."""
     if sys.argv[1:2] == ["backtest"]:
         compiled.use()  # before any module that is compiled is imported
-    app()
+    try:
+        app()
+    except ImportError as error:
+        if (missing := missing_extra(error)) is None:
+            raise
+        print(f"sluice: {missing}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from sluice.model.timing import READ_PERIODS
 from sluice_tools.cfn import Template
+from sluice_tools.deploy.build import template_file
 
-ROOT = Path(__file__).parents[2]
 RECORDED = Path(__file__).parent / "recorded.json"
 
 MONTH_S = 730 * 3_600.0
@@ -178,7 +178,7 @@ def _series(stack: Stack, recording: Recording) -> float:
 
 def template_of(name: str) -> Template:
     """One of the project's templates."""
-    return Template.load(ROOT / f"{name}.yaml")
+    return Template.load(template_file(f"{name}.yaml"))
 
 
 @cache
