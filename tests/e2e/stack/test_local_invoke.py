@@ -1,22 +1,46 @@
-"""`sam local invoke` of every function with every payload, in real containers against the deployed stack."""
+"""Every payload of events/ on the deployed functions, and one of each function by `sam local invoke` in a container.
+
+A container shows what is the function's and not the payload's: its layout, its layers, and that it reaches AWS. Each
+takes SAM CLI some seconds, so all payloads run that way only by `python -m sluice_tools.local_invoke`.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from sluice_tools.docker_relay import container_url
-from sluice_tools.local_invoke import Result, events, invoke_all, missing, old_images_removed, sam_env, write_template
+from sluice_tools.local_invoke import (
+    EVENTS,
+    FUNCTIONS,
+    Result,
+    events,
+    invoke_all,
+    missing,
+    old_images_removed,
+    sam_env,
+    write_template,
+)
 from sluice_tools.sandbox.sandbox import ROOT
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.docker]
+pytestmark = pytest.mark.sandbox
+
+IN_CONTAINERS = (
+    "console-render",
+    "drainer-sweep",
+    "onboarding-create",
+    "operator-redrive-dry-run",
+    "planner-operator",
+    "redriver-minute",
+)
 
 
 @pytest.fixture(scope="module")
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Result]]:
-    """Every invocation, by the payload's name; made two at a time."""
+    """One invocation of each function, by the payload's name; made two at a time."""
     if problem := missing():
         pytest.skip(f"LOCAL INVOKES NOT RUN: {problem}")
     deployed: Any = request.getfixturevalue("deployed")
@@ -25,15 +49,31 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     build = sandbox.build(ROOT / "template.yaml", folder / "sluice", log=folder / "sam.log").parent
     with container_url(deployed.sandbox.url) as endpoint, old_images_removed():
         template = write_template(build, "sluice", endpoint, deployed.sandbox.client("lambda"))
-        yield {result.event: result for result in invoke_all(template, events(), sam_env(deployed.sandbox.url))}
+        yield {
+            result.event: result
+            for result in invoke_all(template, events(IN_CONTAINERS), sam_env(deployed.sandbox.url))
+        }
 
 
 @pytest.mark.parametrize("name", [path.stem for path in events()])
+def test_function_answers_when_deployed(deployed: Any, name: str) -> None:
+    """As Lambda invokes it, in a process of its own with the stack's layers, environment and role: nothing raises."""
+    deployed.invoke(name.partition("-")[0], json.loads((EVENTS / f"{name}.json").read_text()))
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("name", IN_CONTAINERS)
 def test_function_answers_when_invoked_locally(results: dict[str, Result], name: str) -> None:
     """In a container with Lambda's own layout: the layers are found, the emulator is reached, nothing raises."""
     assert results[name].error is None, results[name].answer
 
 
+def test_each_function_has_a_payload_that_is_invoked_locally() -> None:
+    """A further function needs one as well."""
+    assert sorted(name.partition("-")[0] for name in IN_CONTAINERS) == sorted(FUNCTIONS)
+
+
+@pytest.mark.docker
 def test_answers_are_those_of_the_stack_when_invoked_locally(results: dict[str, Result]) -> None:
     """Not just no error: the container read the deployed fleet through the emulator."""
     assert results["drainer-sweep"].answer == {"swept": 1}
