@@ -27,7 +27,7 @@ from sluice_tools.compiled.__main__ import CompileError, build, compiler
 from sluice_tools.sources import CHECKOUT
 
 SEED = 7
-MINUTES = 720  # of each shape
+MINUTES = 360  # of each shape
 COMPARED = ("dies-young", "fifo-two-groups", "prefetch", "second-controller")  # of the worlds
 WITHOUT = (None, *(rule.name for rule in rules()))
 PEERS = tuple(settings(name)[-1] for name in GRIDS)
