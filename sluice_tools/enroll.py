@@ -7,8 +7,6 @@ with the caller's own credentials.
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.text import Text
 
 from sluice.aws.account import AwsAccount
 from sluice.aws.tags import AwsTagWriter
@@ -16,9 +14,10 @@ from sluice.config.fleet import Fleet
 from sluice.onboarding import tags
 from sluice.onboarding.account import Account
 from sluice.ports.errors import PortError
-from sluice_tools.fleet_options import UnusableError, connect, deployed, of_flags
-
-DONE, REFUSED, UNUSABLE = 0, 1, 2  # exit statuses
+from sluice_tools.commands.aws_options import AwsOptions
+from sluice_tools.commands.frame import RefusedError, UnreachableError
+from sluice_tools.commands.output import say_line, show_json
+from sluice_tools.fleet_options import deployed, of_flags
 
 
 def enroll(
@@ -26,69 +25,50 @@ def enroll(
     queue_url: str | None = None,
     dead_letter_queue_url: str | None = None,
     group_name: str | None = None,
-    stack: str = "sluice",
     fleet: str = "main",
-    region: str | None = None,
-    profile: str | None = None,
-    endpoint_url: str | None = None,
     remove: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
+    aws: AwsOptions | None = None,
+) -> None:
     """Give a fleet's queues, group and instances the tag sluice:stack, by which the stack may use them.
 
     Give --queue-url and --group-name for a fleet that is not deployed yet. Give neither for a deployed fleet, by its
     document in Parameter Store. It is safe to repeat: what has the tag stays as it is. What has another stack's tag is
-    never changed. Exit status: 0 if everything has the tag (or with --remove nothing any more), 1 if AWS or another
-    stack's tag prevented it, 2 if the command cannot be carried out as it was given.
+    never changed: that ends with exit code 1. The tag's value is the name that --stack gives.
 
     Args:
         queue_url: The queue that the group consumes.
         dead_letter_queue_url: Its dead-letter queue.
         group_name: The Auto Scaling group.
-        stack: The Sluice stack's name, which is the tag's value.
         fleet: The fleet's name.
-        region: The AWS region; by default that of your AWS configuration.
-        profile: The AWS profile.
-        endpoint_url: An endpoint to use instead of AWS's, such as an emulator's.
         remove: Take the tag away from what has it with this stack's name.
-
-    Returns:
-        The exit status.
+        aws: The stack, the account and the region.
     """
+    aws = aws or AwsOptions()
     given = {"queue": queue_url, "dead_letter_queue": dead_letter_queue_url, "group": group_name}
-    try:
-        clients, _ = connect(region, profile, endpoint_url)
-        by_flags = any(value is not None for value in given.values())
-        chosen = of_flags(fleet, given, None) if by_flags else deployed(clients, stack, fleet)
-    except UnusableError as error:
-        _complain(error.problems)
-        return UNUSABLE
-    return _carry_out(chosen, stack, AwsAccount(clients), AwsTagWriter(clients), remove=remove)
+    clients, _ = aws.connect()
+    by_flags = any(value is not None for value in given.values())
+    chosen = of_flags(fleet, given, None) if by_flags else deployed(clients, aws.stack, fleet)
+    changed = _carry_out(chosen, aws.stack, AwsAccount(clients), AwsTagWriter(clients), remove=remove)
+    tag = f"{tags.TAG}={aws.stack}"
+    if aws.as_json:
+        show_json({"tag": tag, "removed" if remove else "set": changed})
+        return
+    for what in changed:
+        say_line(f"Removed the tag {tag} from {what}." if remove else f"Set the tag {tag} on {what}.")
+    if not changed:
+        say_line(f"Nothing has the tag {tag}." if remove else f"Everything has the tag {tag} already.")
 
 
-def _carry_out(fleet: Fleet, stack: str, account: Account, writer: tags.TagWriter, *, remove: bool) -> int:
-    """Tag or untag, and print what was done."""
-    console = Console(highlight=False, soft_wrap=True)
-    tag = f"{tags.TAG}={stack}"
+def _carry_out(fleet: Fleet, stack: str, account: Account, writer: tags.TagWriter, *, remove: bool) -> tuple[str, ...]:
+    """Tag or untag; what was changed."""
     try:
         if not remove and account.group(fleet.group) is None:
-            _complain((f"--group-name: there is no Auto Scaling group {fleet.group!r} in the account and region",))
-            return REFUSED
+            raise RefusedError(
+                f"--group-name: there is no Auto Scaling group {fleet.group!r} in the account and region"
+            )
         change = tags.withdraw if remove else tags.enroll
-        changed = change(fleet, stack, account, writer)
+        return tuple(change(fleet, stack, account, writer))
     except tags.OtherStackError as error:
-        _complain(error.problems)
-        return REFUSED
+        raise RefusedError(*error.problems) from error
     except PortError as error:
-        _complain((f"{error}. Repeat the command once this is mended.",))
-        return REFUSED
-    for what in changed:
-        console.print(Text(f"Removed the tag {tag} from {what}." if remove else f"Set the tag {tag} on {what}."))
-    if not changed:
-        console.print(Text(f"Nothing has the tag {tag}." if remove else f"Everything has the tag {tag} already."))
-    return DONE
-
-
-def _complain(problems: tuple[str, ...]) -> None:
-    complaints = Console(stderr=True, soft_wrap=True, highlight=False)
-    for problem in problems:
-        complaints.print(Text(f"sluice enroll: {problem}"), style="red")
+        raise UnreachableError(f"{error}. Repeat the command once this is mended.") from error

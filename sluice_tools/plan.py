@@ -16,20 +16,19 @@ from sluice.model.planning import Action, Decision, Figure, Memory, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
 from sluice.planning.planner import plan as decide
+from sluice_tools.commands.frame import UsageError
+from sluice_tools.commands.output import console
 
 NUMBER_MOST = 1e12  # more than any queue holds, and later than any moment in epoch seconds
 SIGNED = (["week"], ["outlier_run"], ["counted"], ["chosen"])  # fields of a memory whose numbers may be below 0
-BAD_INPUT = 2  # exit status, as of a command line that cannot be read
 COLOURS = {Action.SCALE_OUT: "green", Action.SCALE_IN: "yellow", Action.HOLD: "cyan"}
 
 
-class FileError(ValueError):
-    """A file that cannot be used; `problems` has every fault, each naming its field."""
+class FileError(UsageError):
+    """A file that cannot be used; `problems` has every fault, each naming the file and its field."""
 
     def __init__(self, path: Path, problems: tuple[str, ...]) -> None:
-        self.path = path
-        self.problems = problems
-        super().__init__(f"{path}: " + "; ".join(problems))
+        super().__init__(*(f"{path}: {problem}" for problem in problems))
 
 
 def plan(
@@ -38,7 +37,7 @@ def plan(
     snapshot: Path,
     memory: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> int:
+) -> None:
     """Decide on one snapshot of a fleet, offline, and print the decision with every reason.
 
     Args:
@@ -46,27 +45,17 @@ def plan(
         snapshot: what a tick measured, as JSON (see examples/plan).
         memory: what the planner had learned before the tick, as JSON; by default nothing.
         as_json: print the decision as one JSON object.
-
-    Returns:
-        The exit status: 2 if a file cannot be used.
     """
-    try:
-        read_fleet = _read_fleet(fleet)
-        seen = _read(Snapshot, snapshot, partial(snapshot_problems, read_fleet))
-        known = Memory() if memory is None else _read(Memory, memory, memory_problems)
-    except FileError as error:
-        complaints = Console(stderr=True, soft_wrap=True)
-        for problem in error.problems:
-            complaints.print(f"{error.path}: {problem}", style="red", markup=False, highlight=False)
-        return BAD_INPUT
+    read_fleet = _read_fleet(fleet)
+    seen = _read(Snapshot, snapshot, partial(snapshot_problems, read_fleet))
+    known = Memory() if memory is None else _read(Memory, memory, memory_problems)
     timing = Timing()
     learned, estimates = learn(known, seen, read_fleet, timing=timing, now=seen.at)
     decision = decide(seen, read_fleet, estimates, learned, timing=timing, now=seen.at)
     if as_json:
         print(TypeAdapter(Decision).dump_json(decision, indent=2).decode())
     else:
-        _show(decision, Console())
-    return 0
+        _show(decision, console())
 
 
 # --------------------------------------------------------------------------- checks
@@ -117,8 +106,8 @@ def _number_problems(document: Any) -> Iterator[str]:
             yield f"{where}: must be a number from {least:g} to {NUMBER_MOST:g} (got {number:g})"
 
 
-def _show(decision: Decision, console: Console) -> None:
-    console.print(decision.sentence, style=f"bold {COLOURS[decision.action]}", highlight=False)
+def _show(decision: Decision, to: Console) -> None:
+    to.print(decision.sentence, style=f"bold {COLOURS[decision.action]}", highlight=False)
     reasons = Table("reason", "capacity", "why", title="From the need to the wanted capacity", title_justify="left")
     for reason in decision.reasons:
         change = f"{reason.before} → {reason.after}" if reason.before != reason.after else f"{reason.after}"
@@ -128,8 +117,8 @@ def _show(decision: Decision, console: Console) -> None:
     )
     for figure in decision.figures:
         figures.add_row(figure.name, _value(figure), _age(figure), figure.source)
-    console.print(reasons)
-    console.print(figures)
+    to.print(reasons)
+    to.print(figures)
 
 
 def _value(figure: Figure) -> str:

@@ -5,9 +5,9 @@ from dataclasses import asdict
 from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
-from rich.console import Console
 from rich.table import Table
 
+from sluice_tools.commands.output import console
 from sluice_tools.costs import prices, usage
 from sluice_tools.costs.bill import bill, total
 
@@ -73,5 +73,5 @@ def cost(
         )
     shown.add_section()
     shown.add_row("in all", "", f"{total(lines):,.2f}", f"{total(lines) / fleets:,.2f} a fleet")
-    Console().print(shown)
+    console().print(shown)
     print(f"List prices of {table.region}, checked on {table.checked_on.isoformat()}, without free tiers.")

@@ -61,7 +61,6 @@ def local_invokes(demo: DemoEnvironment) -> Iterator[str]:
 
 def what_to_try(demo: DemoEnvironment, widget_url: str, invoke_lines: str) -> str:
     """What a user can open, and commands to paste."""
-    sluice = demo.sluice
     exports = " ".join(f"{name}={value}" for name, value in demo.sandbox.env().items() if name.startswith("AWS_"))
     dry_run = f'{{"redrive":{{"fleet":"{FLEET}","all":true,"dry_run":true}}}}'
     if demo.consumer_command:
@@ -78,7 +77,7 @@ The dashboard's widget  {widget_url}
 In another terminal, from this folder:
 
   export {exports}
-  .venv/bin/sluice redrive --fleet {FLEET} --all --dry-run --function {sluice["OperatorFunction"]}
+  .venv/bin/sluice redrive start --fleet {FLEET} --all --dry-run --stack {SLUICE_STACK}
   .envs/sam/bin/sam remote invoke Planner --stack-name {SLUICE_STACK} --event '{{"fleet":"{FLEET}","dry_run":true}}'
   .envs/sam/bin/sam remote invoke Operator --stack-name {SLUICE_STACK} --event '{dry_run}'
 

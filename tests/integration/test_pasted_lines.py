@@ -40,7 +40,6 @@ NAMED_ONLY = (
     "sam deploy --guided",
     "sam deploy --config-env prod",
     "sam deploy --template-file .aws-sam/build/template.yaml",
-    "sluice redrive --fleet orders ...",
 )
 """Spans that speak of a command, below or above a block that gives it with its path."""
 

@@ -10,10 +10,8 @@ from sluice_tools import cli
 
 
 def run(*arguments: str) -> int:
-    """The command's exit status."""
-    with pytest.raises(SystemExit) as ended:
-        cli.app(list(arguments))
-    return int(str(ended.value.code))
+    """The command's exit code."""
+    return cli.run(arguments)
 
 
 def set_up_caller(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:

@@ -53,9 +53,9 @@ class Parcels:
         return answer
 
     def on_the_command_line(self, *arguments: str) -> dict[str, Any]:
-        """The same by `sluice redrive`, its JSON."""
+        """The same by `sluice`, its JSON."""
         done = subprocess.run(
-            [sys.executable, "-m", "sluice_tools.cli", "redrive", "--fleet", FLEET, "--json", *arguments],
+            [sys.executable, "-m", "sluice_tools.cli", *arguments, "--fleet", FLEET, "--json"],
             cwd=ROOT,
             env=os.environ | self.deployed.sandbox.env(),
             capture_output=True,
@@ -167,7 +167,7 @@ def nothing_is_refused(parcels: Parcels) -> Iterator[None]:
 def test_dead_letter_is_edited_redriven_and_restored_when_a_person_says_so(parcels: Parcels) -> None:
     """Taken in, sent back with another body; the original brought back, sent, and brought back though it was let go."""
     parcels.put_dead('{"sku": "tea-oolon"}')
-    (seen,) = parcels.on_the_command_line("--peek")["messages"]
+    (seen,) = parcels.on_the_command_line("dlq", "peek")["messages"]
     assert (seen["sample"], seen["attributes"]) == ('{"sku": "tea-oolon"}', {"shop": "Berlin"})
     assert parcels.count(parcels.dead_letters) == 1, "it was given back at once"
     assert parcels.asked("quarantine")["quarantined_count"] == 1
@@ -183,13 +183,13 @@ def test_dead_letter_is_edited_redriven_and_restored_when_a_person_says_so(parce
     restored = parcels.asked("restore", key=entry.key)["message_id"]
     (held,) = parcels.held()
     assert held.message_id == restored != entry.message_id
-    assert parcels.on_the_command_line("--message", restored)["job"]["sent_count"] == 1
+    assert parcels.on_the_command_line("redrive", "start", "--message", restored)["job"]["sent_count"] == 1
     assert [message["Body"] for message in parcels.take()] == ['{"sku": "tea-oolon"}']
 
-    assert parcels.on_the_command_line("--restore", held.key)["fleet"] == FLEET
+    assert parcels.on_the_command_line("archive", "restore", held.key)["fleet"] == FLEET
     (again,) = parcels.held()
     assert parcels.ports.archive.load(again.key).body == '{"sku": "tea-oolon"}'
-    assert parcels.on_the_command_line("--message", again.message_id)["job"]["state"] == "watching"
+    assert parcels.on_the_command_line("redrive", "start", "--message", again.message_id)["job"]["state"] == "watching"
     assert len(parcels.take()) == 1
 
 
@@ -198,7 +198,7 @@ def test_move_task_brings_a_dead_letter_queue_back_when_it_is_faster(parcels: Pa
     parcels.put_dead(*(f"parcel {n}" for n in range(COUNT)))
     before = len(parcels.deployed.sandbox.calls())
 
-    asked = ("--all", "--from-dead-letter-queue", "--rate", str(RATE_PER_S))
+    asked = ("redrive", "start", "--all", "--from-dead-letter-queue", "--rate", str(RATE_PER_S))
     assert parcels.on_the_command_line(*asked, "--dry-run")["selected_count"] == COUNT
 
     def moving() -> bool:
@@ -209,7 +209,7 @@ def test_move_task_brings_a_dead_letter_queue_back_when_it_is_faster(parcels: Pa
     with parcels.slow():
         job = parcels.on_the_command_line(*asked)["job"]
         eventually(moving)
-    paused = parcels.on_the_command_line("--pause", job["id"])["job"]
+    paused = parcels.on_the_command_line("redrive", "pause", job["id"])["job"]
     assert (paused["state"], paused["phase"]) == ("paused", "ramp")
     (task,) = parcels.ports.queue.moves(parcels.dead_letters)
     assert task.cancelled
@@ -217,7 +217,8 @@ def test_move_task_brings_a_dead_letter_queue_back_when_it_is_faster(parcels: Pa
         paused["sent_count"], COUNT - paused["sent_count"],
     )  # fmt: skip
 
-    done = parcels.on_the_command_line("--resume", job["id"], "--watch")["job"]
+    parcels.on_the_command_line("redrive", "resume", job["id"])
+    done = parcels.on_the_command_line("redrive", "watch", job["id"])["job"]
     assert (done["state"], done["sent_count"], done["failed_count"]) == ("done", COUNT, 0), done
     assert (parcels.count(parcels.queue), parcels.count(parcels.dead_letters)) == (COUNT, 0)
     assert [action["action"] for action in done["actions"]] == ["asked for it", "paused it", "resumed it"]

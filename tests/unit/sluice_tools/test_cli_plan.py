@@ -13,7 +13,9 @@ from pydantic import TypeAdapter
 
 from sluice.model.planning import Decision, Memory, Snapshot
 from sluice_tools import cli
-from sluice_tools.plan import BAD_INPUT, plan
+from sluice_tools.commands.frame import ExitCode
+from sluice_tools.plan import plan
+from tests.support.command_line import run
 from tests.support.planner_steps import learn_from
 
 ROOT = Path(__file__).parents[3]
@@ -36,7 +38,7 @@ def changed(tmp_path: Path, source: Path, change: dict[str, Any]) -> Path:
 
 def test_plan_when_the_shipped_example_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
     """One sentence, every reason from need to want, every figure with its age and source."""
-    assert plan(fleet=FLEET, snapshot=SNAPSHOT) == 0
+    plan(fleet=FLEET, snapshot=SNAPSHOT)
     out = capsys.readouterr().out
     assert (
         "Scaling out from 2 to 6: 740 messages are waiting, the oldest for 44 s. Each instance completes 1.9 messages a"
@@ -52,7 +54,7 @@ def test_plan_when_json_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None
     Two do 2 x 1.9 x 112.8 - 1.8 sqrt(2 x 1.9 x 70 / 2) = 408 almost surely; the other 332 need 332 / (1.9 x 52.8) = 3.3
     more. Of the 7 that 840 messages would need, a step of 4 allows 6.
     """
-    assert plan(fleet=FLEET, snapshot=SNAPSHOT, as_json=True) == 0
+    plan(fleet=FLEET, snapshot=SNAPSHOT, as_json=True)
     decision = TypeAdapter(Decision).validate_json(capsys.readouterr().out)
     assert (decision.current, decision.raw_need, decision.want) == (2, 6, 6)
     assert [reason.code for reason in decision.reasons] == ["need"]
@@ -63,7 +65,7 @@ def test_plan_when_a_limit_binds(tmp_path: Path, capsys: pytest.CaptureFixture[s
     queue = json.loads(SNAPSHOT.read_text())["queue"]
     queue["visible"]["value"] = 840
     more = changed(tmp_path, SNAPSHOT, {"queue": queue})
-    assert plan(fleet=FLEET, snapshot=more) == 0
+    plan(fleet=FLEET, snapshot=more)
     assert "changing by 4 instances at a time at most" in capsys.readouterr().out
 
 
@@ -71,7 +73,7 @@ def test_plan_when_a_memory_is_given(tmp_path: Path, capsys: pytest.CaptureFixtu
     """What was learned before replaces the hints."""
     path = tmp_path / "memory.json"
     path.write_text(json.dumps({"service_rate": {"estimate": {"mean": 19.0, "weight": 9, "at": 1795510800}}}))
-    assert plan(fleet=FLEET, snapshot=SNAPSHOT, memory=path, as_json=True) == 0
+    plan(fleet=FLEET, snapshot=SNAPSHOT, memory=path, as_json=True)
     decision = TypeAdapter(Decision).validate_json(capsys.readouterr().out)
     assert decision.want == 2
     assert {figure.name: figure.source for figure in decision.figures}["service_rate_per_s"] == "measured"
@@ -85,7 +87,7 @@ def test_plan_when_the_planners_own_memory_is_written_out(tmp_path: Path, capsys
     memory = learn_from(Memory(), snapshot, parse("orders", FLEET.read_text()), snapshot.at)
     path = tmp_path / "memory.json"
     path.write_bytes(TypeAdapter(Memory).dump_json(memory))
-    assert plan(fleet=FLEET, snapshot=SNAPSHOT, memory=path) == 0
+    plan(fleet=FLEET, snapshot=SNAPSHOT, memory=path)
     assert capsys.readouterr().err == ""
 
 
@@ -147,7 +149,7 @@ def test_plan_when_a_file_has_faults(
     """Every fault is named with its file and field, on standard error, and the status says so."""
     path = changed(tmp_path, source, change)
     files = {"fleet": FLEET, "snapshot": SNAPSHOT} | {source.stem: path}
-    assert plan(**files) == BAD_INPUT
+    assert run("plan", *(part for name, file in files.items() for part in (f"--{name}", str(file)))) == ExitCode.USAGE
     told = capsys.readouterr()
     assert told.out == ""
     for word in words:
@@ -165,12 +167,12 @@ def test_plan_when_a_memory_has_impossible_numbers(tmp_path: Path, capsys: pytes
             }
         )
     )
-    assert plan(fleet=FLEET, snapshot=SNAPSHOT, memory=path) == BAD_INPUT
+    assert run("plan", "--fleet", str(FLEET), "--snapshot", str(SNAPSHOT), "--memory", str(path)) == ExitCode.USAGE
     assert capsys.readouterr().err.splitlines() == [
-        f"{path}: service_rate.estimate.weight: must be a number from 0 to 1e+12 (got -5)",
-        f"{path}: service_rate.estimate.at: must be a number from 0 to 1e+12 (got 1e+300)",
-        f"{path}: arrivals.history.counts.0: must be a number from 0 to 1e+12 (got -4)",
-        f"{path}: service_rate.estimate.mean: must be above 0 (got 0)",
+        f"sluice plan: {path}: service_rate.estimate.weight: must be a number from 0 to 1e+12 (got -5)",
+        f"sluice plan: {path}: service_rate.estimate.at: must be a number from 0 to 1e+12 (got 1e+300)",
+        f"sluice plan: {path}: arrivals.history.counts.0: must be a number from 0 to 1e+12 (got -4)",
+        f"sluice plan: {path}: service_rate.estimate.mean: must be above 0 (got 0)",
     ]
 
 
@@ -184,8 +186,8 @@ def test_plan_when_a_file_cannot_be_read(
     path = tmp_path / "snapshot.json"
     if content is not None:
         path.write_bytes(content)
-    assert plan(fleet=FLEET, snapshot=path) == BAD_INPUT
-    assert f"{path}: " in (told := capsys.readouterr().err)
+    assert run("plan", "--fleet", str(FLEET), "--snapshot", str(path)) == ExitCode.USAGE
+    assert f"sluice plan: {path}: " in (told := capsys.readouterr().err)
     assert words in told
 
 
@@ -206,19 +208,17 @@ def test_command_line_when_plan_is_called() -> None:
     done = subprocess.run(good, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True)
     assert json.loads(done.stdout)["want"] == 6
     bad = subprocess.run([*good[:-3], "--snapshot", "no.json"], capture_output=True, cwd=ROOT, timeout=60, check=False)
-    assert bad.returncode == BAD_INPUT
+    assert bad.returncode == ExitCode.USAGE
 
 
 def test_command_line_when_help_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     """It lists its commands with what they do."""
-    with pytest.raises(SystemExit) as ended:
-        cli.app("--help")
-    assert ended.value.code in {0, None}
+    assert cli.run(["--help"]) == 0
     assert "Show what the planner would decide" in capsys.readouterr().out
 
 
 def test_version_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     """`sluice --version` prints the version that pyproject.toml has."""
-    cli.app(["--version"], result_action="return_value")
+    assert cli.run(["--version"]) == 0
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert capsys.readouterr().out.strip() == declared

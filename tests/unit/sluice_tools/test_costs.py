@@ -9,11 +9,11 @@ from random import Random
 
 import pytest
 
-from sluice_tools.cli import app
 from sluice_tools.costs import docs_table, prices, usage
 from sluice_tools.costs.bill import bill, total
 from sluice_tools.costs.calls import size_of
 from sluice_tools.costs.usage import MONTH_S, Recorded, Recording, Stack
+from tests.support.command_line import run
 
 TABLE = prices.load()
 
@@ -151,14 +151,13 @@ def test_recording_is_the_same_when_it_was_kept(tmp_path: Path) -> None:
 
 def test_command_prints_the_bill_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
     """By service with the price's page, or as JSON; a wrong number is refused by its option's name."""
-    app(["cost", "--fleets", "3", "--hot-hours", "4", "--json"], result_action="return_value")
+    assert run("cost", "--fleets", "3", "--hot-hours", "4", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["stack"]["fleets"] == 3
     assert found["dollars"] == pytest.approx(sum(line["dollars"] for line in found["lines"]), abs=0.001)
-    app(["cost"], result_action="return_value")
+    assert run("cost") == 0
     assert "without free tiers" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        app(["cost", "--hot-hours", "25"])
+    assert run("cost", "--hot-hours", "25") == 2
     assert "--hot-hours" in capsys.readouterr().err
 
 

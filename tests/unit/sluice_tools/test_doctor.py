@@ -163,7 +163,7 @@ def test_check_cannot_be_made_when_nothing_may_be_read(
     """Who may read nothing gets no "all is well"."""
     account.refuses = frozenset({"queue", "group", "scaling_policies", "scheduled_actions", "hooks", "fleets"})
 
-    assert run(*FLAGS) == 2
+    assert run(*FLAGS) == 3
     captured = capsys.readouterr()
     assert "queue orders could not be read: queue: is not allowed" in captured.err
     assert "well" not in captured.out

@@ -72,7 +72,7 @@ def test_remedy_is_told_when_tagging_is_not_allowed(account: MemoryAccount, caps
     """AWS's answer; the command can be repeated."""
     account.refuses = frozenset({"tag_group"})
 
-    assert run(*FLAGS) == 1
+    assert run(*FLAGS) == 3
 
     assert "tag_group: is not allowed" in capsys.readouterr().err
     account.refuses = frozenset()
