@@ -106,17 +106,15 @@ def _run(app: App, tokens: list[str]) -> int:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         raise
-    except ImportError as error:
-        if (missing := missing_extra(error)) is None:
-            return _fault(_name(app, tokens), error)
-        complain("sluice", missing)
-        return ExitCode.USAGE
     except Exception as error:
         return _fault(_name(app, tokens), error)
 
 
 def _fault(name: str, error: Exception) -> ExitCode:
-    """Report a fault of sluice itself."""
+    """Report a fault of sluice itself; or which extra a command needs, where that is not installed."""
+    if (missing := missing_extra(error)) is not None:
+        complain(name, missing)
+        return ExitCode.USAGE
     if os.environ.get(TRACEBACK_VARIABLE):
         traceback.print_exception(error)
     frames = traceback.extract_tb(error.__traceback__)

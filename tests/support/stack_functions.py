@@ -33,6 +33,6 @@ class StackFunctions:
     def stand_in(self, monkeypatch: pytest.MonkeyPatch) -> StackFunctions:
         """Be the functions that the command invokes, for user `ada`."""
         monkeypatch.setattr(functions, "lambda_client", lambda _aws: self)
-        monkeypatch.setattr(redrive.getpass, "getuser", lambda: "ada")
+        monkeypatch.setattr("getpass.getuser", lambda: "ada")
         monkeypatch.setattr(redrive, "WATCH_S", 0.0)
         return self
