@@ -96,7 +96,7 @@ def _exists(cloudformation: Any, stack_name: str) -> bool:
 
 def upload_package(sandbox: Sandbox, template: Path) -> str:
     """Put a template and all that it names into a bucket of its own in the sandbox; the template's URL."""
-    bucket = f"packed-{build_folder(template).name}"
+    bucket = f"packed-{build_folder(template).name}".replace("_", "-")  # a name that S3 takes
     s3 = sandbox.client("s3")
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
