@@ -82,8 +82,12 @@ class DemoEnvironment:
         Raises:
             SandboxError: It failed; the message is its own.
         """
-        process = self.admin(*arguments)
-        _, error = process.communicate()
+        with self.admin(*arguments) as process:
+            try:
+                _, error = process.communicate()
+            except BaseException:  # whatever ends this call ends the command as well
+                process.kill()
+                raise
         if process.returncode != 0:
             raise SandboxError(f"orders.admin {arguments[0]}: {error.strip()}")
 

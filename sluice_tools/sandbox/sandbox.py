@@ -119,6 +119,9 @@ class Sandbox:
                 self._end_emulator()
                 if attempt + 1 == START_ATTEMPTS or "already in use" not in self._log_tail():
                     raise
+            except BaseException:  # nobody gets what would have to be stopped
+                self.stop()
+                raise
             else:
                 break
         return self

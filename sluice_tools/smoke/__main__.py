@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sluice_tools.interruptions import Interrupted, interruptible, undisturbed
 from sluice_tools.sam_cli import ROOT, SAM
 from sluice_tools.sandbox.sandbox import Sandbox, SandboxError
 from sluice_tools.smoke import cost
@@ -23,7 +24,7 @@ from sluice_tools.smoke.places import sandbox_machines
 from sluice_tools.smoke.removal import Left, Removal
 from sluice_tools.smoke.run import Result, remove, run
 from sluice_tools.smoke.settings import SmokeSettings
-from sluice_tools.smoke.waiting import Deadline, Interrupted, SmokeError, interruptible, undisturbed
+from sluice_tools.smoke.waiting import Deadline, SmokeError
 
 OUTPUT = ROOT / "build/aws-smoke"
 SANDBOX_MINUTE_S = 6.0

@@ -9,6 +9,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sluice.ports.errors import PortError
+from sluice_tools.interruptions import Interrupted, interruptible, undisturbed
 from sluice_tools.order_traffic import NotAcceptedError
 from sluice_tools.sam_cli import SamError
 from sluice_tools.smoke.account import Account, Names
@@ -17,7 +18,7 @@ from sluice_tools.smoke.evidence import Audit, Timing, as_dict, gather
 from sluice_tools.smoke.removal import Left, Removal
 from sluice_tools.smoke.settings import SmokeSettings
 from sluice_tools.smoke.story import act_steps, begin
-from sluice_tools.smoke.waiting import Deadline, Interrupted, SmokeError, interruptible, undisturbed
+from sluice_tools.smoke.waiting import Deadline, SmokeError
 
 FAILURES = (SmokeError, SamError, NotAcceptedError, PortError, ClientError, BotoCoreError, OSError)
 """What may end the story early. Anything else is a fault of this tool, and is raised once everything is deleted."""

@@ -1,26 +1,11 @@
-"""Waiting that ends: by what was waited for, by its patience, by the whole run's deadline, or by a signal."""
+"""Waiting that ends: by what was waited for, by its patience, or by the whole run's deadline."""
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-INSISTED = 3
-"""Signals during the removal that end it all the same: once or twice may be impatience."""
+from collections.abc import Callable
 
 
 class SmokeError(RuntimeError):
     """The smoke test cannot begin or go on; the message says why, and what to do."""
-
-
-class Interrupted(BaseException):
-    """A signal asked for the end; `number` is the signal's."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
 
 
 class Deadline:
@@ -84,44 +69,3 @@ def until(
             raise SmokeError(f"waited {patience_s:.0f} s in vain for {what}")
         sleep(pause_s)
     return clock() - began
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Turn Ctrl-C, SIGTERM and a lost terminal into `Interrupted`, raised where the main thread is."""
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted(number)
-
-    with _handled(interrupt):
-        yield
-
-
-@contextmanager
-def undisturbed(say: Callable[[str], None]) -> Iterator[None]:
-    """Let the removal go on through the same signals; the third one ends it.
-
-    Args:
-        say: called with what a signal did.
-    """
-    count = 0
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        nonlocal count
-        count += 1
-        if count >= INSISTED:
-            raise Interrupted(number)
-        say(f"The removal goes on. Interrupt {INSISTED - count} more times to leave the rest in the account.")
-
-    with _handled(interrupt):
-        yield
-
-
-@contextmanager
-def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, former in before.items():
-            signal.signal(number, former)

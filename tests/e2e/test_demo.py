@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import json
+import re
+import subprocess
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,10 +21,12 @@ from sluice_tools import iam_audit
 from sluice_tools.demo.__main__ import audit_of, run_story
 from sluice_tools.demo.acts import ACTS, Story
 from sluice_tools.demo.audit import Audit
-from sluice_tools.demo.environment import FLEET, SLUICE_STACK
+from sluice_tools.demo.environment import FLEET, SLUICE_STACK, DemoEnvironment
+from sluice_tools.demo.sandbox import DASHBOARD_VIEW, FAILING_SKU, how_to_fix, what_to_try
 from sluice_tools.demo.settings import DemoSettings
+from sluice_tools.order_traffic import FrontEnd
 from sluice_tools.sandbox import sandbox as sandbox_module
-from sluice_tools.sandbox.sandbox import REGION
+from sluice_tools.sandbox.sandbox import REGION, ROOT
 
 pytestmark = pytest.mark.sandbox
 
@@ -70,6 +78,36 @@ def test_iam_is_enough_and_nothing_spare_when_the_story_is_run(story: Story) -> 
     sandbox = story.demo.sandbox
     report = iam_audit.audit_stack(sandbox.client("iam"), sandbox.calls(), SLUICE_STACK, REGION)
     assert report.holds, str(report)
+
+
+def test_failing_order_is_stored_when_the_lines_of_make_sandbox_are_pasted(
+    story: Story, eventually: Callable[..., Any]
+) -> None:
+    """The order page says that the order is dead-lettered; the printed lines fix its cause and send it back."""
+    demo = story.demo
+    printed = what_to_try(demo, "http://127.0.0.1:1/" + DASHBOARD_VIEW, "")
+    assert how_to_fix(demo) in printed
+    (exports,) = re.findall(r"^ +(export .*)$", printed, re.MULTILINE)
+    # The story has put an end to this item's failing already.
+    lines = how_to_fix(demo).replace(FAILING_SKU, "teapot-iron")
+    order_id = str(uuid.uuid4())
+    FrontEnd(demo.front_end_url).place(order_id, "teapot-iron")
+    eventually(lambda: status(demo, order_id) == ("dead-lettered", "UnknownItem: teapot-iron"))
+    eventually(lambda: story.quarantined() == 1)
+
+    done = subprocess.run(
+        ["bash", "-eu", "-c", f"{exports}\n{lines}"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    eventually(lambda: status(demo, order_id) == ("stored", None))
+
+
+def status(demo: DemoEnvironment, order_id: str) -> tuple[str, str | None]:
+    """What the order page shows of an order."""
+    with urllib.request.urlopen(f"{demo.front_end_url}/orders/{order_id}", timeout=30) as answer:
+        shown = json.loads(answer.read())
+    return shown["status"], shown.get("cause")
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,21 @@ def shop_order_id(shop: Shop) -> str:
     return body.split('"')[3]
 
 
+def test_order_shows_as_dead_lettered_with_its_cause_until_it_is_fixed(page: Page, shop: Shop) -> None:
+    """An item that is not sold: the list says so within its next look, and turns once the item is there."""
+    fill_in(page, sku="teapot-glass")
+    shop.consume()
+    row = page.locator("#orders tbody tr")
+    expect(row.locator(".badge")).to_have_text("dead-lettered", timeout=LONG_S * 1000)
+    expect(row).to_contain_text("UnknownItem: teapot-glass")
+    expect(page.locator("#dead_letters")).to_have_text("1")
+    shop.store.restock("teapot-glass", "Teapot, glass", 990, 10)
+    shop.queue.redrive()
+    expect(row.locator(".badge")).to_have_text("stored", timeout=LONG_S * 1000)
+    expect(row).not_to_contain_text("UnknownItem")
+    assert shop.complaints == []
+
+
 def test_problems_stand_beside_their_fields_when_these_are_wrong(page: Page, shop: Shop) -> None:
     """Named, described and focused for whoever cannot see the colour; gone once they are put right."""
     fill_in(page, sku="No Item", quantity="0")
@@ -276,6 +291,8 @@ def test_text_can_be_read_when_the_page_is_light_or_dark_wide_or_narrow(
     expect(page.locator(".badge.waiting")).to_have_count(1)
     shop.consume()
     expect(page.locator(".badge.stored")).to_have_count(1, timeout=LONG_S * 1000)
+    fill_in(page, sku="an-item-that-is-not-in-the-catalogue")
+    expect(page.locator(".badge.dead-lettered")).to_have_count(1, timeout=LONG_S * 1000)
     found = page.evaluate(CONTRASTS)
     fill_in(page, customer="", sku="", quantity="0")
     expect(page.get_by_label("Quantity")).to_have_attribute("aria-invalid", "true")

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -20,6 +21,7 @@ from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry
 from sluice.widget.messages import PopupContext, render_message_detail
 from sluice.widget.page import render
 from sluice.widget.view import Theme
+from sluice_tools.demo.sandbox import DASHBOARD_VIEW
 from sluice_tools.sandbox.widget_page import make_page, serving
 from tests.support.widget_scenes import CONSOLE_ARN, HARM, NOW, OPERATOR_ARN, failure_groups, fleet, harmed, jobs
 from tests.support.widget_world import World, make_world
@@ -418,3 +420,12 @@ def test_page_when_a_function_answers_json_or_fails_shows_it(browser: Browser, w
         expect(page.locator("#widget pre")).to_contain_text('"count": 3')
         assert page.locator("#widget b").count() == 0
         page.close()
+
+
+def test_dashboard_shows_15_minutes_every_10_s_when_make_sandbox_opens_it(open_page: OpenPage) -> None:
+    """The address that it prints sets both, and the page has both to choose from."""
+    page = open_page(**dict(parse_qsl(urlsplit(DASHBOARD_VIEW).query, strict_parsing=True)))
+
+    shown = page.evaluate("['range', 'every'].map((id) => document.getElementById(id).selectedOptions[0].text)")
+
+    assert shown == ["15 minutes", "10 s"]

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from sluice_tools.sandbox.emulator.settings import Settings, SettingsError
 from sluice_tools.sandbox.sandbox import ROOT, Sandbox, SandboxError
+from tests.support.processes import running, until_over
 
 pytestmark = pytest.mark.sandbox
 
@@ -38,23 +39,6 @@ def test_client_is_refused_when_its_key_is_unknown(sandbox: Sandbox) -> None:
 
     with pytest.raises(ClientError, match="security token"):
         stranger.list_queues()
-
-
-def running(pid: int) -> bool:
-    """Whether a process is alive; one that is over but not yet waited for is not."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):  # it may end between any two steps of a look
-        return False
-    return status.rsplit(")", 1)[1].split()[0] != "Z"
-
-
-def until_over(pids: list[int], within_s: float = 20.0) -> list[int]:
-    """Wait for processes to end; those that did not."""
-    deadline = time.monotonic() + within_s
-    while (left := [pid for pid in pids if running(pid)]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return left
 
 
 START_AND_TELL = """

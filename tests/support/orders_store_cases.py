@@ -53,6 +53,15 @@ class StoreCases:
         assert (store.totals(), store.find([order.order_id])) == before
         assert store.audit().holds
 
+    def test_last_cause_is_kept_when_an_order_is_dead_lettered_again(self, store: Store) -> None:
+        """One note an order, and none of what is stored."""
+        order = make_order()
+        for cause in ("UnknownItem: kettle", "OutOfStock: kettle"):
+            store.note_dead_letter("order-x", cause)
+            store.note_dead_letter(order.order_id, cause)
+        store.process(order, DELIVERY)
+        assert store.dead_letters(["order-x", order.order_id, "order-y"]) == {"order-x": "OutOfStock: kettle"}
+
     def test_one_of_many_is_stored_when_they_race(self, store: Store) -> None:
         """The same order, delivered to eight workers at one moment, is done once."""
         order = make_order(quantity=5)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from . import contract
-from .databases import WORST_CASE_S, DatabaseUnavailableError
+from .databases import WORST_CASE_S, DatabaseUnavailableError, DataRefusedError
 from .order import Order, RejectedError, parse_body
 from .sqs import Message, Queue, QueueError
 from .store import Delivery, Result
@@ -64,6 +64,10 @@ class Processor(Protocol):
 
     def process(self, order: Order, delivery: Delivery) -> Result:
         """See `Store.process`."""
+        ...
+
+    def note_dead_letter(self, order_id: str, cause: str) -> None:
+        """See `Store.note_dead_letter`."""
         ...
 
 
@@ -119,6 +123,8 @@ class Handler:
         about["order_id"] = order.order_id if isinstance(order, Order) else None
         self._worklog.write("started", **about)
         handled = self._handle(message, order, started_at, let_go)
+        if isinstance(order, Order) and handled.outcome is Outcome.DEAD_LETTERED and handled.cause is not None:
+            self._note(order.order_id, handled.cause)
         self._worklog.write("finished", **about, outcome=handled.outcome, cause=handled.cause)
         return handled
 
@@ -143,6 +149,13 @@ class Handler:
         let_go()
         self._delete(message)
         return Handled(Outcome(result.value), database_answered=True)
+
+    def _note(self, order_id: str, cause: str) -> None:
+        # For the page alone: the dead-letter queue has the order and its cause, so that a note may be missing.
+        try:
+            self._store.note_dead_letter(order_id, cause)
+        except (DatabaseUnavailableError, DataRefusedError) as error:
+            log.warning("%s is dead-lettered, and the database has no note of it: %s", order_id, error)
 
     def _delivery(self, message: Message, started_at: float) -> Delivery:
         return Delivery(

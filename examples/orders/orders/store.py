@@ -42,6 +42,12 @@ SCHEMA: Final[Sequence[LiteralString]] = (
         amount_cents BIGINT NOT NULL,
         taken_at DOUBLE PRECISION NOT NULL
     )""",
+    # A note for the page, written after the fact: the dead-letter queue has the order itself.
+    """CREATE TABLE IF NOT EXISTS dead_letters (
+        order_id TEXT PRIMARY KEY,
+        cause TEXT NOT NULL,
+        noted_at DOUBLE PRECISION NOT NULL
+    )""",
     "CREATE INDEX IF NOT EXISTS orders_stored_at ON orders (stored_at)",
     "CREATE INDEX IF NOT EXISTS payments_order_id ON payments (order_id)",
 )
@@ -214,6 +220,38 @@ class Store:
             taken_at=now,
         )
         return Result.STORED
+
+    def note_dead_letter(self, order_id: str, cause: str) -> None:
+        """Keep why an order was dead-lettered, in the place of what was noted of it before.
+
+        Raises:
+            DatabaseUnavailableError: Try again later, or do without.
+            DataRefusedError: The database will never take this cause.
+        """
+        with self._database.transaction() as transaction:
+            transaction.rows(
+                """INSERT INTO dead_letters VALUES (:order_id, :cause, :noted_at)
+                   ON CONFLICT (order_id) DO UPDATE SET cause = excluded.cause, noted_at = excluded.noted_at""",
+                order_id=order_id,
+                cause=cause,
+                noted_at=self._clock(),
+            )
+
+    def dead_letters(self, order_ids: Iterable[str]) -> dict[str, str]:
+        """Order id -> cause, of those among these ids that were dead-lettered and are not stored since.
+
+        At most `MAX_IDS` are looked up.
+        """
+        with self._database.reading() as transaction:
+            found = [
+                transaction.rows(
+                    """SELECT order_id, cause FROM dead_letters d WHERE order_id = :order_id
+                       AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.order_id = d.order_id)""",
+                    order_id=order_id,
+                )
+                for order_id in list(order_ids)[:MAX_IDS]
+            ]
+        return {order_id: cause for rows in found for order_id, cause in rows}
 
     def restock(self, sku: str, name: str, price_cents: int, count: int) -> None:
         """Receive `count` of an item, which may be new to the catalogue; its name and price are set."""

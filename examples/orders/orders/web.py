@@ -5,7 +5,7 @@ request                answer
 =====================  ======================================================================================
 `POST /orders`         JSON object or form; 202 with the order's id; 422 naming each field that is wrong
 `POST /orders/load`    JSON object with `count`, and optional `sku` and `quantity`; 202 with the ids
-`GET /orders/{id}`     `stored` and what was charged, or `waiting`
+`GET /orders/{id}`     `stored` and what was charged, `dead-lettered` and the cause, or `waiting`
 `GET /orders`          the same for each `id` of the query; without one, the orders stored last
 `GET /stats`           totals and stock from the database, message counts from the queue
 `GET /`                the page; its form works without script as well
@@ -180,8 +180,8 @@ class FrontEnd:
 
     async def show(self, request: Request) -> Response:
         """One order's status."""
-        order_id = request.path_params["order_id"]
-        return JSONResponse(_status(order_id, await _on(self._readers, self._store.find, [order_id])))
+        (status,) = await _on(self._readers, self._statuses, [request.path_params["order_id"]])
+        return JSONResponse(status)
 
     async def list_orders(self, request: Request) -> Response:
         """The status of the orders asked for, or of those stored last."""
@@ -189,10 +189,19 @@ class FrontEnd:
         if len(order_ids) > MAX_IDS:
             raise BadRequestError({"id": f"give at most {MAX_IDS} of them"})
         if order_ids:
-            found = await _on(self._readers, self._store.find, order_ids)
-            return JSONResponse({"orders": [_status(order_id, found) for order_id in order_ids]})
+            return JSONResponse({"orders": await _on(self._readers, self._statuses, order_ids)})
         recent = await _on(self._readers, self._store.recent, RECENT_COUNT)
-        return JSONResponse({"orders": [_status(order.order_id, [order]) for order in recent]})
+        return JSONResponse({"orders": [_stored(order) for order in recent]})
+
+    def _statuses(self, order_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """How each order stands.
+
+        The front end cannot look into the queue: an order that was never sent looks like one that waits there.
+        """
+        found = {order.order_id: _stored(order) for order in self._store.find(order_ids)}
+        for order_id, cause in self._store.dead_letters(one for one in order_ids if one not in found).items():
+            found[order_id] = {"status": "dead-lettered", "order_id": order_id, "cause": cause}
+        return [found.get(order_id) or {"status": "waiting", "order_id": order_id} for order_id in order_ids]
 
     async def stats(self, _: Request) -> Response:
         """Totals; what does not answer is null, with the reason in `problems`."""
@@ -248,12 +257,8 @@ def _load_order(wanted: Mapping[str, Any], number: int) -> Order:
     )
 
 
-def _status(order_id: str, found: Sequence[StoredOrder]) -> dict[str, Any]:
-    for order in found:
-        if order.order_id == order_id:
-            return {"status": "stored", **asdict(order)}
-    # The front end cannot look into the queue: an order that was never sent looks the same.
-    return {"status": "waiting", "order_id": order_id}
+def _stored(order: StoredOrder) -> dict[str, Any]:
+    return {"status": "stored", **asdict(order)}
 
 
 async def _on[**P, R](threads: ThreadPoolExecutor, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

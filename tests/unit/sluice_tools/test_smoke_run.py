@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from sluice_tools.interruptions import Interrupted, interruptible, undisturbed
 from sluice_tools.smoke import cost
 from sluice_tools.smoke.__main__ import confirm, main, report
 from sluice_tools.smoke.account import Account, Names
@@ -19,7 +20,7 @@ from sluice_tools.smoke.evidence import Audit, MetricDelay, Timing, read_work_lo
 from sluice_tools.smoke.removal import Left
 from sluice_tools.smoke.run import Result
 from sluice_tools.smoke.settings import SmokeSettings
-from sluice_tools.smoke.waiting import Deadline, Interrupted, SmokeError, interruptible, undisturbed, until
+from sluice_tools.smoke.waiting import Deadline, SmokeError, until
 
 HELD = Audit(
     sent=300,

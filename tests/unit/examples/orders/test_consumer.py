@@ -60,6 +60,10 @@ class Run:
             raise DatabaseUnavailableError("down")
         return self.store.process(order, delivery)
 
+    def note_dead_letter(self, order_id: str, cause: str) -> None:
+        """Note it in the real store."""
+        self.store.note_dead_letter(order_id, cause)
+
     def probe(self) -> None:
         """Answer unless the database is away."""
         with self.changed:

@@ -67,6 +67,11 @@ class Bench:
         self.processed.append(delivery)
         return self.store.process(order, delivery)
 
+    def note_dead_letter(self, order_id: str, cause: str) -> None:
+        """Note it in the real store, unless a fault is set."""
+        self.fault()
+        self.store.note_dead_letter(order_id, cause)
+
     def receive(self) -> Message:
         """Receive the one message that is there."""
         (message,) = self.queue.receive(1)
@@ -142,6 +147,32 @@ def test_cause_travels_with_a_copy_when_the_order_can_never_succeed(bench: Bench
         contract.SOURCE: {"DataType": "String", "StringValue": ARN},
         contract.FIRST_SENT_AT: {"DataType": "Number", "StringValue": "1000.000"},
     }
+
+
+def test_cause_is_noted_for_the_page_when_the_order_is_dead_lettered(bench: Bench) -> None:
+    """Until a fix: then the order is stored, and no longer a dead letter."""
+    order = make_order(sku="sku-13")
+    bench.queue.send([order.body()])
+    bench.handle()
+    assert bench.store.dead_letters([order.order_id, "another"]) == {order.order_id: "UnknownItem: sku-13"}
+    bench.store.restock("sku-13", "Thing 13", 100, 10)
+    bench.queue.redrive()
+    bench.handle()
+    assert bench.store.dead_letters([order.order_id]) == {}
+
+
+def test_order_is_dead_lettered_when_the_database_cannot_take_the_note(bench: Bench) -> None:
+    """The note comes last, and nothing depends on it."""
+
+    def away(order_id: str, cause: str) -> None:
+        raise DatabaseUnavailableError("down")
+
+    order = make_order(sku="sku-13")
+    bench.note_dead_letter = away  # type: ignore[method-assign]
+    bench.queue.send([order.body()])
+    assert bench.handle().outcome is Outcome.DEAD_LETTERED
+    assert (len(bench.queue.dead), bench.queue.entries) == (1, [])
+    assert bench.store.dead_letters([order.order_id]) == {}
 
 
 def test_order_is_stored_with_its_history_when_it_was_sent_back_after_a_fix(bench: Bench) -> None:

@@ -280,15 +280,18 @@ def test_load_is_refused_when_its_item_cannot_be_one(site: Site) -> None:
 
 
 def test_status_is_the_databases_when_it_is_asked_for(site: Site) -> None:
-    """Stored with its charge, else waiting; several at once, in the order asked."""
+    """Stored with its charge, dead-lettered with its cause, else waiting; several at once, in the order asked."""
     order_id = store_one(site.store)
+    site.store.note_dead_letter("failed-id", "UnknownItem: sku-13")
+    site.store.note_dead_letter(order_id, "UnknownItem: tea-green")  # before somebody added the item
     stored = site.get(f"/orders/{order_id}").json()
     assert (stored["status"], stored["amount_cents"], stored["wait_s"]) == ("stored", 1780, 1.0)
     assert site.get("/orders/unknown-id").json() == {"status": "waiting", "order_id": "unknown-id"}
-    several = site.get(f"/orders?id=unknown-id&id={order_id}").json()["orders"]
-    assert [(order["order_id"], order["status"]) for order in several] == [
-        ("unknown-id", "waiting"),
-        (order_id, "stored"),
+    several = site.get(f"/orders?id=unknown-id&id={order_id}&id=failed-id").json()["orders"]
+    assert [(order["order_id"], order["status"], order.get("cause")) for order in several] == [
+        ("unknown-id", "waiting", None),
+        (order_id, "stored", None),
+        ("failed-id", "dead-lettered", "UnknownItem: sku-13"),
     ]
     assert site.get("/orders").json()["orders"] == [stored]
     too_many = site.get("/orders?" + "&".join(f"id={number}" for number in range(201)))

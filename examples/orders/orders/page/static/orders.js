@@ -16,10 +16,10 @@ function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-function cell(content, className = "") {
+function cell(content, className = "", ...more) {
   const td = document.createElement("td");
   td.className = className;
-  td.append(content);
+  td.append(content, ...more);
   return td;
 }
 
@@ -117,13 +117,15 @@ function drawOrders() {
   element("orders").hidden = orders.length === 0;
   element("orders").tBodies[0].replaceChildren(
     ...orders.map(({ order_id, text, answer }) => {
-      const stored = answer?.status === "stored";
+      const status = answer?.status ?? "waiting";
+      const stored = status === "stored";
+      const badge = tagged("span", status, `badge ${status}`);
       return row(
         cell(tagged("code", order_id.slice(0, 8))),
         cell(stored ? `${answer.quantity} × ${answer.sku}` : text),
         cell(stored ? money(answer.amount_cents) : "", "number"),
         cell(stored ? `${Math.max(0, answer.wait_s).toFixed(1)} s` : "", "number"),
-        cell(tagged("span", stored ? "stored" : "waiting", `badge ${stored ? "stored" : "waiting"}`)),
+        status === "dead-lettered" ? cell(badge, "", tagged("span", answer.cause, "cause")) : cell(badge),
       );
     }),
   );
