@@ -184,6 +184,10 @@ class Traffic:
         self._keep([order_id], now, poison=poison)
         return order_id
 
+    def note(self, order_id: str, sent_at: float) -> None:
+        """Count an order that somebody else has sent, and that was accepted, as one of these."""
+        self._keep([order_id], sent_at, poison=False)
+
     def _run(self) -> None:
         owed = 0.0
         before = time.monotonic()

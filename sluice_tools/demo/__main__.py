@@ -15,6 +15,7 @@ from sluice.model.redriving import JobState
 from sluice_tools.demo import page, timeline
 from sluice_tools.demo.acts import ACTS, Story
 from sluice_tools.demo.audit import Audit, lost, percentile, waits
+from sluice_tools.demo.comparison import target_tracking
 from sluice_tools.demo.environment import FLEET, DemoEnvironment, running_environment
 from sluice_tools.demo.settings import DemoSettings
 from sluice_tools.demo.terminal import TerminalView
@@ -51,10 +52,12 @@ def main(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = Fa
     svg = timeline.save(figure, output / "timeline.png")
     text = page.render(
         svg=svg,
-        figures=audit.as_dict(),
+        audit=audit,
         failures=failures,
+        told=story.view.told,
+        pictures=story.pictures,
         decisions=seen.changes(),
-        began_at=story.spans[0].began_at,
+        began_at=story.began_at,
         settings=settings,
     )
     page.write(output / "index.html", text)
@@ -73,7 +76,7 @@ def run_story(console: Console, settings: DemoSettings, state: Path) -> Iterator
         settings: the demo's short settings.
         state: folder for logs and the database, emptied first.
     """
-    with TerminalView(console, [act.title for act in ACTS], settings.target_wait_s) as view, ExitStack() as stack:
+    with TerminalView(console, [act.title for act in ACTS], settings) as view, ExitStack() as stack:
         demo = stack.enter_context(running_environment(settings, view.say, state))
         traffic = stack.enter_context(Traffic(FrontEnd(demo.front_end_url)))
         work = WorkLog(demo.work_log, lambda: traffic.sent)
@@ -105,6 +108,8 @@ def audit_of(story: Story) -> Audit:
     counted = [one.wait_s for one in waits(sent, work.started(), story.outage_acts) if one.counted]
     seen = story.watcher.observations
     peak = max(sample.working + sample.draining for sample in seen.samples)
+    target_s = story.settings.target_wait_s
+    tracking = target_tracking([one.sent_at for one in sent.values()], story.began_at, now, story.settings)
     return Audit(
         sent=len(sent),
         stored=len(stored & set(sent)),
@@ -123,9 +128,12 @@ def audit_of(story: Story) -> Audit:
         wait_p50_s=percentile(counted, 0.50),
         wait_p99_s=percentile(counted, 0.99),
         wait_max_s=max(counted, default=0.0),
-        target_wait_s=story.settings.target_wait_s,
+        target_wait_s=target_s,
+        late_share=sum(wait_s > target_s for wait_s in counted) / max(1, len(counted)),
         instance_seconds=sum(lived.seconds(now) for lived in seen.instances.values()),
-        fixed_fleet_instance_seconds=peak * (now - story.spans[0].began_at),
+        fixed_fleet_instance_seconds=peak * (now - story.began_at),
+        target_tracking_instance_seconds=tracking.instance_s,
+        target_tracking_late_share=tracking.late_share,
     )
 
 
@@ -140,9 +148,10 @@ def _print_settings(console: Console, settings: DemoSettings) -> None:
 
 def _print_audit(console: Console, audit: Audit, failures: list[str], output: Path) -> None:
     table = Table(title="Audit: what was sent against what the database has", title_justify="left", show_header=False)
-    for name, value in audit.as_dict().items():
-        table.add_row(name.replace("_", " "), f"{value:,}")
+    for label, figure in audit.in_words():
+        table.add_row(label, figure)
     console.print(table)
+    console.print(audit.cost())
     for sentence in failures:
         console.print(f"CHECK FAILED: {sentence}", style="bold red")
     if not failures:

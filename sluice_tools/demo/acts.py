@@ -9,6 +9,7 @@ from typing import Any
 from sluice.model.redriving import FailureGroup, JobState, RedriveJob
 from sluice.wording import count
 from sluice_tools.demo.environment import FLEET, LONG_SKU, DemoEnvironment
+from sluice_tools.demo.pictures import Pictures, take_pictures
 from sluice_tools.demo.settings import DemoSettings
 from sluice_tools.demo.terminal import TerminalView
 from sluice_tools.demo.timeline import ActSpan
@@ -44,6 +45,12 @@ class Story:
     long_order: str = ""  # the order during which its instance is terminated
     long_instance: str = ""  # the instance that is terminated
     drained_order_s: float = 0.0  # from the termination to the end of that instance
+    pictures: Pictures = field(default_factory=Pictures)
+
+    @property
+    def began_at(self) -> float:
+        """When the first act began, epoch seconds: the story's zero."""
+        return self.spans[0].began_at
 
     @property
     def settings(self) -> DemoSettings:
@@ -66,7 +73,7 @@ class Story:
     @contextmanager
     def _act(self, number: int, act: "Act") -> Iterator[None]:
         began_at = time.time()
-        self.view.act(number, act.title)
+        self.view.act(number, act.title, began_at)
         self.traffic.act(number)
         yield
         self.spans.append(ActSpan(number, act.title, began_at, time.time(), act.outage))
@@ -208,6 +215,7 @@ def poison(story: Story) -> None:
     story.quarantined_count = story.quarantined()
     for group in story.demo.ports.ledger.failure_groups.failure_groups(FLEET):
         story.view.say(f"{count(group.count, 'order')} quarantined with cause {group.cause!r}")
+    story.pictures = take_pictures(story.demo, story.traffic, STEADY_SKUS[0])
 
 
 def _terminate_during_long_order(story: Story) -> float:

@@ -1,10 +1,12 @@
 """The audit at the end: what was sent, against the database, the ledger and the work log."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from sluice.wording import count
+from sluice_tools.demo.comparison import Simulated
+from sluice_tools.demo.comparison import in_words as cost_in_words
 from sluice_tools.demo.timeline import Wait
 from sluice_tools.order_traffic import Sent
 
@@ -27,12 +29,29 @@ class Audit:
     wait_p99_s: float
     wait_max_s: float
     target_wait_s: float
+    late_share: float  # of the orders that are counted: those that waited longer than the target wait
     instance_seconds: float
     fixed_fleet_instance_seconds: float
+    target_tracking_instance_seconds: float  # simulated on the same arrivals
+    target_tracking_late_share: float
 
     def as_dict(self) -> dict[str, int | float]:
-        """Name -> figure, seconds rounded to hundredths."""
-        return {name: round(value, 2) if isinstance(value, float) else value for name, value in asdict(self).items()}
+        """Name -> figure, for programs; rounded to four places."""
+        return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
+
+    def in_words(self) -> list[tuple[str, str]]:
+        """(what it is, figure with its unit), in the order of the fields."""
+        return [(label, unit(getattr(self, name))) for name, (label, unit) in WORDS.items()]
+
+    def cost(self) -> str:
+        """What the story cost, beside a fixed fleet and target tracking."""
+        return cost_in_words(
+            self.instance_seconds,
+            self.late_share,
+            self.fixed_fleet_instance_seconds,
+            self.peak_capacity,
+            Simulated(self.target_tracking_instance_seconds, self.target_tracking_late_share),
+        )
 
     def failures(self, poison: int) -> list[str]:
         """A sentence for each check that fails; empty if every check passes.
@@ -59,6 +78,46 @@ class Audit:
             ),
         )
         return [sentence for held, sentence in checks if not held]
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def _instance_seconds(value: float) -> str:
+    return f"{value:,.0f} instance-seconds"
+
+
+WORDS: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "sent": ("Orders sent", _count),
+    "stored": ("Orders stored", _count),
+    "lost": ("Orders lost", _count),
+    "charged_twice": ("Orders charged twice", _count),
+    "quarantined": ("Poison orders quarantined", _count),
+    "redriven": ("Poison orders redriven", _count),
+    "drains": ("Instances drained", _count),
+    "interrupted": ("Orders interrupted by a drain", _count),
+    "drained_order_s": ("From the termination during the long order to its instance's end", _seconds),
+    "peak_capacity": ("Most instances at once", _count),
+    "wait_p50_s": ("Wait of half of the orders, at most", _seconds),
+    "wait_p99_s": ("Wait of 99% of the orders, at most", _seconds),
+    "wait_max_s": ("Longest wait", _seconds),
+    "target_wait_s": ("Target wait", _seconds),
+    "late_share": ("Orders started late", _share),
+    "instance_seconds": ("Cost of the story", _instance_seconds),
+    "fixed_fleet_instance_seconds": ("Cost of a fleet fixed at the peak", _instance_seconds),
+    "target_tracking_instance_seconds": ("Cost of target tracking, simulated", _instance_seconds),
+    "target_tracking_late_share": ("Orders that target tracking starts late, simulated", _share),
+}
+"""Field -> what it is, and how its figure is written."""
 
 
 def _orders(number: int) -> str:

@@ -283,7 +283,7 @@ def fleet_settings(settings: DemoSettings, *, hinted: bool = True) -> dict[str, 
     at_once = settings.concurrency * settings.consumers
     work = {"seconds_per_message": settings.work_s, "concurrency": at_once} if hinted else {}
     return {
-        "hints": work | {"lead_time_s": settings.boot_s + 2},
+        "hints": work | {"lead_time_s": settings.lead_time_s},
         "limits": {"stabilization_window_s": settings.stabilization_window_s},
         "drain": {"deadline_s": 60, "hook_timeout_s": 90, "heartbeat_s": 10},
         "redrive": {

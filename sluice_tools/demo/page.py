@@ -1,14 +1,17 @@
-"""The demo's page: timeline, audit, decisions and settings. One file without scripts."""
+"""The demo's page: cost, timeline, story, pictures, audit, settings, decisions. One file without scripts."""
 
-from collections.abc import Mapping, Sequence
+import base64
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import htpy as h
 from markupsafe import Markup
 
 from sluice.model.planning import Decision, Outcome
+from sluice_tools.demo.audit import Audit
+from sluice_tools.demo.pictures import Pictures
 from sluice_tools.demo.settings import DemoSettings
+from sluice_tools.demo.story_time import Told, in_story
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
@@ -16,8 +19,10 @@ STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 def render(
     *,
     svg: str,
-    figures: Mapping[str, Any],
+    audit: Audit,
     failures: Sequence[str],
+    told: Sequence[Told],
+    pictures: Pictures,
     decisions: Sequence[tuple[Decision, Outcome]],
     began_at: float,
     settings: DemoSettings,
@@ -26,8 +31,10 @@ def render(
 
     Args:
         svg: the timeline, made by us.
-        figures: the audit, name -> value.
+        audit: the story's figures.
         failures: a sentence for each check of the audit that failed.
+        told: the story's lines, oldest first.
+        pictures: of widget and order page, or why there are none.
         decisions: those that wanted another capacity, oldest first.
         began_at: when the story began, epoch seconds.
         settings: what it ran with.
@@ -43,17 +50,17 @@ def render(
             ],
             h.body[
                 h.h1["Sluice: the demo's story"],
+                h.p(".cost")[audit.cost()],
                 h.figure[Markup(svg)],  # noqa: S704 - drawn by matplotlib from figures, no foreign text
+                h.h2["The story"],
+                _story(told, began_at),
+                h.h2["What an operator saw"],
+                _pictures(pictures),
                 h.div(".columns")[
                     h.section[
                         h.h2["Audit: what was sent against what the database has"],
                         verdict,
-                        h.table[
-                            (
-                                (h.tr[h.td[name.replace("_", " ")], h.td(".number")[str(value)]])
-                                for name, value in figures.items()
-                            )
-                        ],
+                        h.table[((h.tr[h.td[label], h.td(".number")[figure]]) for label, figure in audit.in_words())],
                     ],
                     h.section[
                         h.h2["Settings"],
@@ -71,12 +78,38 @@ def render(
     )
 
 
+def _story(told: Sequence[Told], began_at: float) -> h.Element:
+    return h.table(".story")[
+        (
+            h.tr[
+                h.td(".number")[in_story(one.at, began_at)],
+                h.td[h.strong[f"Act {one.act}: {one.sentence}"] if one.act else one.sentence],
+            ]
+            for one in told
+        )
+    ]
+
+
+def _pictures(pictures: Pictures) -> h.Renderable:
+    if pictures.missing:
+        return h.p(".faint")[f"There are no pictures: {pictures.missing}."]
+    return h.div(".pictures")[
+        (
+            h.figure[
+                h.img(src=f"data:image/png;base64,{base64.b64encode(one.png).decode()}", alt=one.caption),
+                h.figcaption[one.caption],
+            ]
+            for one in pictures.taken
+        )
+    ]
+
+
 def _decisions(decisions: Sequence[tuple[Decision, Outcome]], began_at: float) -> h.Element:
     return h.table[
         h.tr[h.th["at"], h.th["from"], h.th["to"], h.th["why"]],
         (
             h.tr[
-                h.td(".number")[f"{decision.at - began_at:.1f} s"],
+                h.td(".number")[in_story(decision.at, began_at)],
                 h.td(".number")[str(decision.current)],
                 h.td(".number")[str(decision.want)],
                 h.td[decision.sentence, h.br, h.span(".faint")[outcome.answer]],

@@ -30,6 +30,16 @@ class DemoSettings:
     retry_base_s: float = 2.0
     canary_wait_s: float = 5.0
 
+    @property
+    def lead_time_s(self) -> float:
+        """From a launch to the first order worked on: the boot, and a Python start."""
+        return self.boot_s + 2
+
+    @property
+    def burst_count(self) -> int:
+        """Orders of the burst: the longest that the queue can become."""
+        return round(self.steady_per_s * self.burst_factor * self.burst_s)
+
     def sandbox(self) -> Settings:
         """The settings of the emulator."""
         return Settings(

@@ -1,7 +1,7 @@
 """Shows the story as it happens: a live page in a terminal, otherwise a line for each event."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -13,26 +13,34 @@ from rich.table import Table
 from rich.text import Text
 
 from sluice.model.planning import Action, Decision
+from sluice_tools.demo.settings import DemoSettings
+from sluice_tools.demo.story_time import Told, in_story
 from sluice_tools.demo.watcher import Observations, Sample
 
 REFRESH_PER_S = 4
 WIDTH_POINTS = 60
 """Samples in a sparkline: half a minute at the watcher's period."""
 BARS = " ▁▂▃▄▅▆▇█"
-DECISION_LINES = 6
+FIGURE_ROWS = 4
+FRAME = 2
+"""Rows, and columns but for the padding, that a panel's border takes."""
+LEAST_ROWS = 4
+"""Of a panel's text, in however small a terminal."""
 STYLES = {Action.SCALE_OUT: "green", Action.SCALE_IN: "cyan", Action.HOLD: "dim"}
 
 
 class TerminalView:
     """The demo's output; a context manager. Its methods may be called from one thread only."""
 
-    def __init__(self, console: Console, acts: Iterable[str], target_wait_s: float) -> None:
+    def __init__(self, console: Console, acts: Iterable[str], settings: DemoSettings) -> None:
         self._console = console
         self._live_mode = console.is_terminal
-        self._target_wait_s = target_wait_s
+        self._settings = settings
         self._observations: Observations | None = None
-        self._said: list[Text] = []
-        self._started_at = time.time()
+        self._began_at: float | None = None
+        self.told: list[Told] = []
+        """The story so far, without what came before its first act."""
+        self._lines: list[Text] = []
         self._known: set[str] = set()
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), console=console
@@ -58,23 +66,34 @@ class TerminalView:
         """Show these observations from now on."""
         self._observations = observations
 
-    def act(self, number: int, title: str) -> None:
-        """An act begins."""
+    def act(self, number: int, title: str, began_at: float) -> None:
+        """An act begins, and with the first one the story's time."""
+        if self._began_at is None:
+            self._began_at = began_at
         self._progress.update(self._task, description=f"act {number} of {len(self._acts)}: {title}")
         self._progress.update(self._task, completed=number - 1)
-        self.say(f"Act {number}: {title}", style="bold")
+        self._tell(Told(began_at, title, number))
 
     def done(self) -> None:
         """The last act is over."""
         self._progress.update(self._task, description="the story is over", completed=len(self._acts))
 
-    def say(self, sentence: str, style: str = "") -> None:
-        """One sentence of the story."""
+    def say(self, sentence: str) -> None:
+        """One sentence of the story, or of what comes before it."""
+        self._tell(Told(time.time(), sentence))
+
+    def _tell(self, told: Told) -> None:
         self.say_decisions()
-        line = Text.assemble((f"{time.time() - self._started_at:6.1f} s  ", "dim"), (sentence, style))
-        self._said.append(line)
+        if self._began_at is not None:
+            self.told.append(told)
+        sentence = f"Act {told.act}: {told.sentence}" if told.act else told.sentence
+        line = Text.assemble(self._moment(told.at), (sentence, "bold" if told.act else ""))
+        self._lines.append(line)
         if not self._live_mode:
             self._console.print(line)
+
+    def _moment(self, at: float) -> tuple[str, str]:
+        return f"{'' if self._began_at is None else in_story(at, self._began_at):>8}  ", "dim"
 
     def say_decisions(self) -> None:
         """Print the decisions made since the last call; the live page shows them anyway."""
@@ -83,54 +102,68 @@ class TerminalView:
         for decision, _ in list(self._observations.changes()):
             if decision.id not in self._known:
                 self._known.add(decision.id)
-                self._console.print(
-                    Text.assemble((f"{decision.at - self._started_at:6.1f} s  ", "dim"), _in_words(decision))
-                )
+                self._console.print(self._decision(decision))
+
+    def _decision(self, decision: Decision) -> Text:
+        return Text.assemble(self._moment(decision.at), Text(decision.sentence, STYLES[decision.action]))
 
     def _page(self) -> RenderableType:
         parts: list[RenderableType] = [self._progress]
+        # What the progress bar and the frames leave of the screen: rich cuts off what is below its end.
+        rows = self._console.height - 2 - FRAME
         if self._observations is not None and (last := self._observations.last) is not None:
-            parts += [self._figures(list(self._observations.samples), last), self._decisions(self._observations)]
-        parts.append(Panel(Group(*self._said[-8:]), title="story", border_style="dim"))
+            rows -= FIGURE_ROWS + 2 * FRAME
+            decided = max(LEAST_ROWS, rows * 3 // 5)
+            rows -= decided
+            parts.append(self._figures(list(self._observations.samples), last))
+            decisions = [self._decision(decision) for decision, _ in list(self._observations.changes())]
+            parts.append(self._newest(decisions, decided, "decisions", "green"))
+        parts.append(self._newest(self._lines, max(LEAST_ROWS, rows), "story", "dim"))
         return Group(*parts)
 
     def _figures(self, samples: list[Sample], last: Sample) -> Panel:
-        recent = samples[-WIDTH_POINTS:]
-        late = last.oldest_wait_s > self._target_wait_s
+        recent, target_s = samples[-WIDTH_POINTS:], self._settings.target_wait_s
+        late = last.oldest_wait_s > target_s
         table = Table.grid(padding=(0, 2))
-        table.add_row("backlog", f"{last.backlog}", Text(_spark([s.backlog for s in recent]), "yellow"))
+        # A scale that followed the figures would make the same bar mean something else from one look to the next.
+        table.add_row(
+            "backlog",
+            f"{last.backlog}",
+            Text(_spark([s.backlog for s in recent], self._settings.burst_count), "yellow"),
+            f"0 to {self._settings.burst_count}",
+        )
         table.add_row(
             "capacity",
             f"{last.working} working, {last.launching} launching, {last.draining} draining",
-            Text(_spark([s.working + s.draining for s in recent]), "green"),
+            Text(_spark([s.working + s.draining for s in recent], self._settings.max_instances), "green"),
+            f"0 to {self._settings.max_instances}",
         )
         table.add_row(
             "oldest wait",
-            Text(f"{last.oldest_wait_s:.1f} s of {self._target_wait_s:g} s", "red" if late else ""),
-            Text(_spark([s.oldest_wait_s for s in recent], self._target_wait_s), "red" if late else "blue"),
+            Text(f"{last.oldest_wait_s:.1f} s of {target_s:g} s", "red" if late else ""),
+            Text(_spark([s.oldest_wait_s for s in recent], target_s), "red" if late else "blue"),
+            f"0 to {target_s:g} s",
         )
-        table.add_row("dead letters", f"{last.dead} in the queue, {last.quarantined} in quarantine", "")
+        table.add_row("dead letters", f"{last.dead} in the queue, {last.quarantined} in quarantine", "", "")
         return Panel(table, title="orders", border_style="blue")
 
-    def _decisions(self, observations: Observations) -> Panel:
-        # A line each: one that wrapped would push the newest out of the panel.
-        lines = [
-            Text.assemble(
-                (f"{decision.at - self._started_at:6.1f} s  ", "dim"),
-                _in_words(decision),
-                no_wrap=True,
-                overflow="ellipsis",
-            )
-            for decision, _ in list(observations.changes())[-DECISION_LINES:]
-        ]
-        return Panel(Group(*lines), title="decisions", border_style="green", height=DECISION_LINES + 2)
+    def _newest(self, entries: Sequence[Text], rows: int, title: str, style: str) -> Panel:
+        """A panel of so many rows of text with the newest entries, each of them whole."""
+        shown = newest_whole(entries, self._console, self._console.width - FRAME - 2, rows)
+        return Panel(Group(*shown), title=title, border_style=style, height=rows + FRAME)
 
 
-def _in_words(decision: Decision) -> Text:
-    return Text(decision.sentence, STYLES[decision.action])
+def newest_whole(entries: Sequence[Text], console: Console, width: int, rows: int) -> list[Text]:
+    """The newest entries that fit into so many rows when they are wrapped, oldest first; at least the last one."""
+    shown: list[Text] = []
+    for entry in reversed(entries):
+        rows -= len(entry.wrap(console, max(1, width)))
+        if rows < 0 and shown:
+            break
+        shown.insert(0, entry)
+    return shown
 
 
-def _spark(values: list[float] | list[int], ceiling: float | None = None) -> str:
-    """Values as a row of bars; full height is the greatest of them, or `ceiling` where that is greater."""
-    top = max([*values, ceiling or 0, 1])
-    return "".join(BARS[round(value / top * (len(BARS) - 1))] for value in values)
+def _spark(values: Sequence[float], ceiling: float) -> str:
+    """Values as a row of bars; full height is `ceiling`, and whatever is above it."""
+    return "".join(BARS[round(min(value / ceiling, 1.0) * (len(BARS) - 1))] for value in values)
