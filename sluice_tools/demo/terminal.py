@@ -149,15 +149,17 @@ class TerminalView:
 
     def _newest(self, entries: Sequence[Text], rows: int, title: str, style: str) -> Panel:
         """A panel of so many rows of text with the newest entries, each of them whole."""
-        shown = newest_whole(entries, self._console, self._console.width - FRAME - 2, rows)
-        return Panel(Group(*shown), title=title, border_style=style, height=rows + FRAME)
+        width = self._console.width - FRAME - 2
+        shown = newest_whole(entries, self._console, width, rows)
+        needed = sum(len(entry.wrap(self._console, width)) for entry in shown)
+        return Panel(Group(*shown), title=title, border_style=style, height=max(rows, needed) + FRAME)
 
 
 def newest_whole(entries: Sequence[Text], console: Console, width: int, rows: int) -> list[Text]:
     """The newest entries that fit into so many rows when they are wrapped, oldest first; at least the last one."""
     shown: list[Text] = []
     for entry in reversed(entries):
-        rows -= len(entry.wrap(console, max(1, width)))
+        rows -= len(entry.wrap(console, width))
         if rows < 0 and shown:
             break
         shown.insert(0, entry)

@@ -73,6 +73,15 @@ def test_fleet_scaled_out_and_in_when_traffic_did(story: Story, audit: Audit) ->
     assert any(s.working + s.launching + s.draining == 0 for s in story.watcher.observations.samples if s.at > last_act)
 
 
+def test_order_page_and_widget_are_pictured_when_there_is_a_browser(story: Story) -> None:
+    """An order was placed on the one, and counted; the other shows the two failure groups."""
+    if story.pictures.missing == "Chromium is not installed":
+        pytest.skip("PICTURES NOT TESTED: install Debian's package chromium")
+    assert story.pictures.missing == ""
+    assert all(one.png.startswith(b"\x89PNG") and len(one.png) > 10_000 for one in story.pictures.taken)
+    assert len(story.pictures.taken) == 2
+
+
 def test_iam_is_enough_and_nothing_spare_when_the_story_is_run(story: Story) -> None:
     """No call of a function was refused, and no grant went unused without a reason."""
     sandbox = story.demo.sandbox
@@ -142,8 +151,11 @@ def test_audit_says_what_does_not_hold_when_one_figure_is_wrong(change: dict[str
         wait_p99_s=12.0,
         wait_max_s=14.0,
         target_wait_s=20.0,
+        late_share=0.0,
         instance_seconds=300.0,
         fixed_fleet_instance_seconds=900.0,
+        target_tracking_instance_seconds=400.0,
+        target_tracking_late_share=0.25,
     )
     assert good.failures(6) == []
     (failure,) = replace(good, **change).failures(6)  # type: ignore[arg-type] # numbers, by their names

@@ -10,7 +10,6 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from sluice.model.planning import Action
 from sluice_tools.demo import page, timeline
 from sluice_tools.demo.audit import WORDS, Audit
 from sluice_tools.demo.comparison import target_tracking
@@ -39,9 +38,8 @@ def sample(at: float, visible: int, working: int) -> Sample:
 
 def observed(*samples: Sample) -> Observations:
     """A story with one decision, made 12.3 s after its beginning."""
-    made = replace(
-        decision(at=BEGAN_AT + 12.34, current=1, want=4), action=Action.SCALE_OUT, sentence="Scaling out. " + "word " * 40 + "end."
-    )  # fmt: skip
+    sentence = "Scaling out. " + "word " * 40 + "end."
+    made = decision(at=BEGAN_AT + 12.34, current=1, want=4, sentence=sentence)
     return Observations(list(samples) or [sample(BEGAN_AT, 3, 1)], {made.id: (made, outcome(made))})
 
 
@@ -72,8 +70,8 @@ def test_each_figure_of_the_audit_has_words_when_it_is_shown() -> None:
 def test_cost_names_what_others_take_when_the_story_is_over() -> None:
     """Of the audit's own figures, less or more as it was."""
     assert AUDIT.cost() == (
-        "The story took 300 instance-seconds, and started every order in time. A fleet fixed at the 5 instances of its peak"
-        " takes 900: Sluice took 67% less. Target tracking with its defaults, simulated on the same arrivals, takes 400"
+        "The story took 300 instance-seconds, and started every order in time. A fleet fixed at the 5 instances of its"
+        " peak takes 900: Sluice took 67% less. Target tracking with its defaults, simulated on the same arrivals, takes 400"
         " (Sluice took 25% less), and started 25.0% of the orders late."
     )
     assert "(Sluice took 50% more)" in replace(AUDIT, target_tracking_instance_seconds=200.0).cost()
