@@ -15,17 +15,18 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 RUN := .venv/bin/python
-GROUPS := runtime orders dev emulator workers sam scan bootstrap
+GROUPS := runtime orders dev emulator workers sam scan docs bootstrap
 
 ## --- set-up (called by the others) ---
 
 # Made once. After a change of the planner, backtests are interpreted until the next `make compile`.
 COMPILED := build/compiled/manifest.json
 
-.PHONY: setup setup-sandbox setup-scan setup-languages
+.PHONY: setup setup-sandbox setup-scan setup-docs setup-languages
 setup: .venv/.done $(COMPILED) ## Make the project's environment, and compile the planner for backtests
 setup-sandbox: .venv/.done .envs/emulator/.done .envs/sam/.done .envs/workers/.done ## Make the environments of the emulator, of SAM CLI and of examples/workers as well
 setup-scan: .venv/.done .envs/scan/.done ## Make the environment of the scanners of `make check`
+setup-docs: .envs/docs/.done ## Make the environment of `make docs`
 setup-languages: .envs/node/.done ## Make the environment of the Node consumer in examples/languages, where npm is there
 
 .envs/bootstrap/bin/uv: requirements/bootstrap.txt
@@ -68,7 +69,7 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 
 ## --- targets ---
 
-.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile ablate planner-docs settings-docs build wheel clean
+.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile ablate planner-docs settings-docs docs build wheel clean
 demo: setup-sandbox ## Run the whole story on the embedded emulator, in four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m sluice_tools.demo $(if $(JSON),--json)
 
@@ -88,7 +89,7 @@ IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(IN_PARTS)) $(addprefix tests/,c
 # Each of the six processes collects every test. On a new checkout each would compile the same files, so that one process
 # for each of two cores does it first. What is wrong in a file, the tests themselves report.
 COLLECT := $(RUN) -m pytest --collect-only --quiet
-test: setup-sandbox setup-scan setup-languages ## Run every test that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
+test: setup-sandbox setup-scan setup-docs setup-languages ## Run every test that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
 	{ $(COLLECT) tests/unit & $(COLLECT) $(filter-out tests/unit,$(IN_ORDER)) & wait; } >/dev/null 2>&1
 	$(RUN) -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 
@@ -144,6 +145,12 @@ planner-docs: compile ## Make the results and pictures of docs/comparison.md (so
 
 settings-docs: .venv/.done ## Make docs/settings.md and docs/settings.schema.json from the code
 	$(RUN) -m sluice_tools.settings_docs
+
+# Warnings are errors: a link or an anchor that leads nowhere, and a page that no section of docs/conf.py has.
+docs: .envs/docs/.done ## Make the documentation's site in build/site; a broken link is an error
+	.envs/docs/bin/python -m sphinx --builder html --fail-on-warning --jobs 2 --quiet \
+	  --conf-dir docs --doctree-dir build/site-state . build/site
+	@echo "build/site/index.html"
 
 # SAM CLI looks for samconfig.toml beside the template that --template-file names (samcli/commands/_utils/options.py).
 # It is a link, so that SAM CLI finds there what `sam deploy --guided` has saved.

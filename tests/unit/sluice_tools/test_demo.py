@@ -71,8 +71,8 @@ def test_cost_names_what_others_take_when_the_story_is_over() -> None:
     """Of the audit's own figures, less or more as it was."""
     assert AUDIT.cost() == (
         "The story took 300 instance-seconds, and started every order in time. A fleet fixed at the 5 instances of its"
-        " peak takes 900: Sluice took 67% less. Target tracking with its defaults, simulated on the same arrivals, takes 400"
-        " (Sluice took 25% less), and started 25.0% of the orders late."
+        " peak takes 900: Sluice took 67% less. Target tracking with its defaults, simulated on the same arrivals,"
+        " takes 400 (Sluice took 25% less), and started 25.0% of the orders late."
     )
     assert "(Sluice took 50% more)" in replace(AUDIT, target_tracking_instance_seconds=200.0).cost()
     assert "started 2.0% of the orders late. A fleet" in replace(AUDIT, late_share=0.02).cost()

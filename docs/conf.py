@@ -1,0 +1,71 @@
+"""The documentation's site, made by `make docs`: the repository's own Markdown files, in sections by subject.
+
+Sphinx reads the repository's root, so that every link is the same on GitHub and on the site. A page that is in no
+section fails the build, and so does a link or an anchor that leads nowhere.
+"""
+
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+project = "Sluice"
+release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+extensions = ["myst_parser"]
+root_doc = "README"
+include_patterns = ["*.md", "docs/**.md", "examples/*/README.md"]
+suppress_warnings = ["misc.highlighting_failure"]  # examples leave parts out, which no grammar knows
+
+myst_heading_anchors = 4  # as GitHub names them
+
+html_theme = "furo"
+html_title = f"Sluice {release}"
+html_copy_source = False
+html_show_copyright = False
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Begin": ("docs/install", "docs/shadow-mode", "docs/consumers", "docs/guides/*"),
+    "Run it": ("docs/operations", "docs/widget", "docs/decisions", "docs/cli", "docs/settings", "docs/scale"),
+    "How it works": ("docs/planner", "docs/planner-rules", "docs/draining", "docs/redriving", "docs/glossary"),
+    "Does it pay?": ("docs/backtest", "docs/comparison", "docs/ablations"),
+    "Examples": ("examples/*/README", "docs/aws-smoke"),
+    "The project": ("docs/architecture", "docs/adr/README", "CONTRIBUTING", "SECURITY", "CHANGELOG", "RELEASE"),
+}
+"""Caption -> its pages, without `.md`; a pattern stands for the pages that match it, by name."""
+
+
+def pages(root: Path, patterns: tuple[str, ...]) -> list[str]:
+    """The pages of a section that are there, without `.md`."""
+    found = [sorted(root.glob(f"{pattern}.md")) for pattern in patterns]
+    return [str(page.relative_to(root).with_suffix("")) for pages in found for page in pages]
+
+
+def toctree(caption: str, entries: list[str]) -> str:
+    """A section of the navigation, as MyST writes it; nothing without pages."""
+    if not entries:
+        return ""
+    lines = "\n".join(f"/{entry}" for entry in entries)
+    return f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{lines}\n```\n"
+
+
+def add_navigation(app: Any, name: str, source: list[str]) -> None:
+    """Add the sections to the first page, and the decisions to their index: GitHub would show them as code."""
+    root = Path(app.srcdir)
+    if name == root_doc:
+        source[0] += "".join(toctree(caption, pages(root, patterns)) for caption, patterns in SECTIONS.items())
+    if name == "docs/adr/README":
+        source[0] += toctree("Decisions", pages(root, ("docs/adr/0*",)))
+
+
+def add_first_page(app: Any, error: Exception | None) -> None:
+    """The README is what a browser opens first."""
+    if error is None and app.builder.name == "html":
+        shutil.copy(app.outdir / f"{root_doc}.html", app.outdir / "index.html")
+
+
+def setup(app: Any) -> None:
+    """Sphinx's entry point."""
+    app.connect("source-read", add_navigation)
+    app.connect("build-finished", add_first_page)
