@@ -148,7 +148,7 @@ settings-docs: .venv/.done ## Make docs/settings.md and docs/settings.schema.jso
 
 # Warnings are errors: a link or an anchor that leads nowhere, and a page that no section of docs/conf.py has.
 docs: .envs/docs/.done ## Make the documentation's site in build/site; a broken link is an error
-	.envs/docs/bin/python -m sphinx --builder html --fail-on-warning --jobs 2 --quiet \
+	.envs/docs/bin/python -m sphinx --builder html --fail-on-warning --fresh-env --jobs 2 --quiet \
 	  --conf-dir docs --doctree-dir build/site-state . build/site
 	@echo "build/site/index.html"
 

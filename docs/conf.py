@@ -1,7 +1,9 @@
 """The documentation's site, made by `make docs`: the repository's own Markdown files, in sections by subject.
 
 Sphinx reads the repository's root, so that every link is the same on GitHub and on the site. A page that is in no
-section fails the build, and so does a link or an anchor that leads nowhere.
+section fails the build, and so does a link or an anchor that leads nowhere. Sphinx and MyST-Parser are developed by
+several people, and MyST reads CommonMark and names anchors as GitHub does. MkDocs has had no release since 2024, its
+theme gets fixes only, and their successor Zensical is younger than a year.
 """
 
 import shutil
@@ -27,7 +29,15 @@ html_show_copyright = False
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Begin": ("docs/install", "docs/shadow-mode", "docs/consumers", "docs/guides/*"),
-    "Run it": ("docs/operations", "docs/widget", "docs/decisions", "docs/cli", "docs/settings", "docs/scale"),
+    "Run it": (
+        "docs/operations",
+        "docs/widget",
+        "docs/decisions",
+        "docs/cli",
+        "docs/settings",
+        "docs/grafana",
+        "docs/scale",
+    ),
     "How it works": ("docs/planner", "docs/planner-rules", "docs/draining", "docs/redriving", "docs/glossary"),
     "Does it pay?": ("docs/backtest", "docs/comparison", "docs/ablations"),
     "Examples": ("examples/*/README", "docs/aws-smoke"),

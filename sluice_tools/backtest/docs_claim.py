@@ -13,7 +13,7 @@ def claim(verdicts: Sequence[Verdict]) -> str:
     """The section: verdicts, the margin over the cheapest punctual peer, what is fair and what is not, and the grid."""
     return "\n\n".join(
         [
-            "### What is claimed",
+            "## What is claimed",
             _how(verdicts),
             _lost(verdicts),
             _margins(verdicts),

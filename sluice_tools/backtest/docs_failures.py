@@ -95,7 +95,7 @@ def failures(found: Sequence[Failing]) -> str:
         " setting that is cheapest where no launch fails, of all that are no later than Sluice or at most"
         f" {LATE_PROMISED:.1%} late."
     )
-    return "\n\n".join(["### Where launches fail", text, markdown(rows, "lrrrrrrr"), "\n".join(goals)])
+    return "\n\n".join(["## Where launches fail", text, markdown(rows, "lrrrrrrr"), "\n".join(goals)])
 
 
 def _figures(pairs: Sequence[Pair]) -> tuple[str, str, str]:

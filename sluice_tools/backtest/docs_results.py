@@ -74,7 +74,7 @@ def results(found: Sequence[Case], claimed: str) -> str:
     for world in dict.fromkeys(case.world for case in found):
         here = [case for case in found if case.world == world]
         parts += [
-            f"### Target wait {world[0]:g} s, boot {world[1]:g} s",
+            f"## Target wait {world[0]:g} s, boot {world[1]:g} s",
             _promise(here),
             _picture_of_cost(world),
             _table(here),

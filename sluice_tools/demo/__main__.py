@@ -54,7 +54,7 @@ def main(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = Fa
         svg=svg,
         audit=audit,
         failures=failures,
-        told=story.view.told,
+        story=story.view.story,
         pictures=story.pictures,
         decisions=seen.changes(),
         began_at=story.began_at,

@@ -11,7 +11,7 @@ from sluice.model.planning import Decision, Outcome
 from sluice_tools.demo.audit import Audit
 from sluice_tools.demo.pictures import Pictures
 from sluice_tools.demo.settings import DemoSettings
-from sluice_tools.demo.story_time import Told, in_story
+from sluice_tools.demo.story_time import StoryLine, in_story
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
@@ -21,7 +21,7 @@ def render(
     svg: str,
     audit: Audit,
     failures: Sequence[str],
-    told: Sequence[Told],
+    story: Sequence[StoryLine],
     pictures: Pictures,
     decisions: Sequence[tuple[Decision, Outcome]],
     began_at: float,
@@ -33,7 +33,7 @@ def render(
         svg: the timeline, made by us.
         audit: the story's figures.
         failures: a sentence for each check of the audit that failed.
-        told: the story's lines, oldest first.
+        story: the story's lines, oldest first.
         pictures: of widget and order page, or why there are none.
         decisions: those that wanted another capacity, oldest first.
         began_at: when the story began, epoch seconds.
@@ -53,7 +53,7 @@ def render(
                 h.p(".cost")[audit.cost()],
                 h.figure[Markup(svg)],  # noqa: S704 - drawn by matplotlib from figures, no foreign text
                 h.h2["The story"],
-                _story(told, began_at),
+                _story(story, began_at),
                 h.h2["What an operator saw"],
                 _pictures(pictures),
                 h.div(".columns")[
@@ -78,14 +78,14 @@ def render(
     )
 
 
-def _story(told: Sequence[Told], began_at: float) -> h.Element:
+def _story(story: Sequence[StoryLine], began_at: float) -> h.Element:
     return h.table(".story")[
         (
             h.tr[
                 h.td(".number")[in_story(one.at, began_at)],
                 h.td[h.strong[f"Act {one.act}: {one.sentence}"] if one.act else one.sentence],
             ]
-            for one in told
+            for one in story
         )
     ]
 

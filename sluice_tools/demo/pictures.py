@@ -43,7 +43,7 @@ def take_pictures(demo: DemoEnvironment, traffic: Traffic, sku: str) -> Pictures
 
     Args:
         demo: where both pages are.
-        traffic: is told of the order.
+        traffic: counts the order as one of its own.
         sku: what is ordered.
     """
     chromium = os.environ.get("SLUICE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class StoryLine:
     """One line of the story."""
 
     at: float  # epoch seconds

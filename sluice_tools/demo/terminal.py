@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sluice.model.planning import Action, Decision
 from sluice_tools.demo.settings import DemoSettings
-from sluice_tools.demo.story_time import Told, in_story
+from sluice_tools.demo.story_time import StoryLine, in_story
 from sluice_tools.demo.watcher import Observations, Sample
 
 REFRESH_PER_S = 4
@@ -38,7 +38,7 @@ class TerminalView:
         self._settings = settings
         self._observations: Observations | None = None
         self._began_at: float | None = None
-        self.told: list[Told] = []
+        self.story: list[StoryLine] = []
         """The story so far, without what came before its first act."""
         self._lines: list[Text] = []
         self._known: set[str] = set()
@@ -72,7 +72,7 @@ class TerminalView:
             self._began_at = began_at
         self._progress.update(self._task, description=f"act {number} of {len(self._acts)}: {title}")
         self._progress.update(self._task, completed=number - 1)
-        self._tell(Told(began_at, title, number))
+        self._add(StoryLine(began_at, title, number))
 
     def done(self) -> None:
         """The last act is over."""
@@ -80,17 +80,17 @@ class TerminalView:
 
     def say(self, sentence: str) -> None:
         """One sentence of the story, or of what comes before it."""
-        self._tell(Told(time.time(), sentence))
+        self._add(StoryLine(time.time(), sentence))
 
-    def _tell(self, told: Told) -> None:
+    def _add(self, line: StoryLine) -> None:
         self.say_decisions()
         if self._began_at is not None:
-            self.told.append(told)
-        sentence = f"Act {told.act}: {told.sentence}" if told.act else told.sentence
-        line = Text.assemble(self._moment(told.at), (sentence, "bold" if told.act else ""))
-        self._lines.append(line)
+            self.story.append(line)
+        sentence = f"Act {line.act}: {line.sentence}" if line.act else line.sentence
+        text = Text.assemble(self._moment(line.at), (sentence, "bold" if line.act else ""))
+        self._lines.append(text)
         if not self._live_mode:
-            self._console.print(line)
+            self._console.print(text)
 
     def _moment(self, at: float) -> tuple[str, str]:
         return f"{'' if self._began_at is None else in_story(at, self._began_at):>8}  ", "dim"

@@ -15,7 +15,7 @@ from sluice_tools.demo.audit import WORDS, Audit
 from sluice_tools.demo.comparison import target_tracking
 from sluice_tools.demo.pictures import Picture, Pictures
 from sluice_tools.demo.settings import DemoSettings
-from sluice_tools.demo.story_time import Told
+from sluice_tools.demo.story_time import StoryLine
 from sluice_tools.demo.terminal import TerminalView, newest_whole
 from sluice_tools.demo.timeline import ActSpan
 from sluice_tools.demo.watcher import Observations, Sample
@@ -97,9 +97,9 @@ def test_times_agree_when_page_terminal_and_picture_show_them() -> None:
     seen = observed()
     shown, console = view(live=False)
     shown.observe(seen)
-    shown._tell(Told(BEGAN_AT + 30.06, "The burst is done"))
+    shown._add(StoryLine(BEGAN_AT + 30.06, "The burst is done"))
     text = page.render(
-        svg="<svg></svg>", audit=AUDIT, failures=[], told=shown.told, pictures=Pictures(missing="no browser"),
+        svg="<svg></svg>", audit=AUDIT, failures=[], story=shown.story, pictures=Pictures(missing="no browser"),
         decisions=seen.changes(), began_at=BEGAN_AT, settings=SETTINGS,
     )  # fmt: skip
     figure = timeline.draw(seen.samples, [ActSpan(1, "steady orders", BEGAN_AT, BEGAN_AT + 40)], [], 20.0)
@@ -121,7 +121,7 @@ def test_page_has_pictures_or_says_why_not_when_it_is_made() -> None:
 
     def made(pictures: Pictures) -> str:
         return page.render(
-            svg="<svg></svg>", audit=AUDIT, failures=[], told=[], pictures=pictures, decisions=[], began_at=BEGAN_AT,
+            svg="<svg></svg>", audit=AUDIT, failures=[], story=[], pictures=pictures, decisions=[], began_at=BEGAN_AT,
             settings=SETTINGS,
         )  # fmt: skip
 

@@ -64,7 +64,7 @@ def test_results_when_all_is_held() -> None:
     assert "| `keda` | 2 of 2 | 1.06 |" in text
     assert "| `wpa` | 0 of 2 |  |" in text
     assert "Not all settings are tried" not in text
-    assert text.index("What is claimed.") < text.index("### Target wait")
+    assert text.index("What is claimed.") < text.index("## Target wait")
 
 
 def test_results_when_a_promise_is_broken() -> None:
@@ -253,7 +253,7 @@ def test_docs_when_made_and_made_again(tmp_path: Path, monkeypatch: pytest.Monke
     text, done = page.read_text(), len(made)
     assert "not tried yet" not in text
     assert text.count("| flash-crowd") == 2
-    assert text.index("### What is claimed") < text.index("### Target wait") < text.index("### Where launches fail")
+    assert text.index("## What is claimed") < text.index("## Target wait") < text.index("## Where launches fail")
     pictures = {path.name: path.read_bytes() for path in (tmp_path / "img").iterdir()}
     assert set(pictures) == {"cost-120-60.png", "cost-300-180.png", "crowd.png"}
     del tried[:]
