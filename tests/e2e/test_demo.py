@@ -114,7 +114,7 @@ def test_failing_order_is_stored_when_the_lines_of_make_sandbox_are_pasted(
 
 def status(demo: DemoEnvironment, order_id: str) -> tuple[str, str | None]:
     """What the order page shows of an order."""
-    with urllib.request.urlopen(f"{demo.front_end_url}/orders/{order_id}", timeout=30) as answer:
+    with urllib.request.urlopen(f"{demo.front_end_url}orders/{order_id}", timeout=30) as answer:
         shown = json.loads(answer.read())
     return shown["status"], shown.get("cause")
 
