@@ -19,7 +19,10 @@ from sluice_tools.demo.watcher import Observations, Sample
 
 REFRESH_PER_S = 4
 WIDTH_POINTS = 60
-"""Samples in a sparkline: half a minute at the watcher's period."""
+"""Samples in a sparkline, where the terminal is wide enough: half a minute at the watcher's period."""
+COLUMN_WIDTHS = (12, 36, 9)
+"""Of what is shown, its figures and its scale: fixed, so that nothing moves as the figures change."""
+GAP = 2
 BARS = " ▁▂▃▄▅▆▇█"
 FIGURE_ROWS = 4
 FRAME = 2
@@ -122,9 +125,13 @@ class TerminalView:
         return Group(*parts)
 
     def _figures(self, samples: list[Sample], last: Sample) -> Panel:
-        recent, target_s = samples[-WIDTH_POINTS:], self._settings.target_wait_s
+        room = self._console.width - FRAME - 2 - sum(COLUMN_WIDTHS) - 3 * GAP
+        recent, target_s = samples[-max(1, min(WIDTH_POINTS, room)) :], self._settings.target_wait_s
         late = last.oldest_wait_s > target_s
-        table = Table.grid(padding=(0, 2))
+        table = Table.grid(padding=(0, GAP))
+        label, figures, scale = COLUMN_WIDTHS
+        for width in (label, figures, len(recent), scale):
+            table.add_column(width=width, no_wrap=True)
         # A scale that followed the figures would make the same bar mean something else from one look to the next.
         table.add_row(
             "backlog",

@@ -167,4 +167,5 @@ def test_bars_keep_their_height_when_the_highest_leaves_the_window() -> None:
         return "".join(re.findall("[▁▂▃▄▅▆▇█]", row))
 
     assert bar(160, 160) == bar(160, 320)[0] * 2
+    assert len(bar(*range(100, 200))) == 13  # what a terminal of 80 columns has room for
     assert bar(5_000) == bar(320) == "█"
