@@ -112,7 +112,7 @@ def how_to_fix(demo: DemoEnvironment) -> str:
     """The lines that make orders of `FAILING_SKU` succeed, to paste below the exports."""
     env = f"PYTHONPATH={_short(ORDERS)} DATABASE_URL={demo.database_url}"
     return f"""  {env} .venv/bin/python -m orders.admin stock {FAILING_SKU} --price-cents 990 --count 100
-  .venv/bin/sluice redrive --fleet {FLEET} --all --function {demo.sluice["OperatorFunction"]}"""
+  .venv/bin/sluice redrive start --fleet {FLEET} --all --stack {SLUICE_STACK}"""
 
 
 def _short(path: Path) -> str:
