@@ -69,7 +69,7 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 
 ## --- targets ---
 
-.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile ablate planner-docs settings-docs docs build wheel clean
+.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile ablate planner-docs settings-docs terraform deployer-policy docs build wheel clean
 demo: setup-sandbox ## Run the whole story on the embedded emulator, in four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m sluice_tools.demo $(if $(JSON),--json)
 
@@ -151,6 +151,12 @@ docs: .envs/docs/.done ## Make the documentation's site in build/site; a broken 
 	.envs/docs/bin/python -m sphinx --builder html --fail-on-warning --fresh-env --jobs 2 --quiet \
 	  --conf-dir docs --doctree-dir build/site-state . build/site
 	@echo "build/site/index.html"
+
+terraform: .venv/.done ## Make the variables, parameters and outputs of the modules in terraform/ from the templates
+	$(RUN) -m sluice_tools.terraform_module
+
+deployer-policy: .venv/.done ## Make docs/deployer-policy.json from the templates and CloudFormation's registry
+	$(RUN) -m sluice_tools.deployer_policy --docs
 
 # SAM CLI looks for samconfig.toml beside the template that --template-file names (samcli/commands/_utils/options.py).
 # It is a link, so that SAM CLI finds there what `sam deploy --guided` has saved.

@@ -64,7 +64,7 @@ def metrics_of(function: str) -> frozenset[str]:
         names = {text for text in texts if METRIC_NAME.fullmatch(text)}
         for node in nodes:
             if isinstance(node, ast.JoinedStr) and len(node.values) == 2 and isinstance(node.values[1], ast.Constant):
-                found |= {f"{name}{node.values[1].value}" for name in names}
+                found |= {f"{name}{node.values[1].value!s}" for name in names}
         found |= names
     return frozenset(found)
 

@@ -1,0 +1,16 @@
+# Made from fleet.yaml by `make terraform`: change the template and not this file.
+
+output "stack_name" {
+  value       = aws_cloudformation_stack.this.name
+  description = "Name of the CloudFormation stack."
+}
+
+output "fleet_document" {
+  value       = lookup(aws_cloudformation_stack.this.outputs, "FleetDocument", null)
+  description = "The Parameter Store document of the fleet"
+}
+
+output "lifecycle_hook" {
+  value       = lookup(aws_cloudformation_stack.this.outputs, "LifecycleHook", null)
+  description = "The lifecycle hook with which Auto Scaling waits for the drain of an instance"
+}

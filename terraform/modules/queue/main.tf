@@ -1,0 +1,30 @@
+# Made from queue.yaml by `make terraform`: change the template and not this file.
+
+resource "aws_cloudformation_stack" "this" {
+  name         = var.stack_name
+  template_url = var.template_url
+  capabilities = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+  iam_role_arn = var.deployer_role_arn
+  tags         = var.tags
+
+  parameters = {
+    QueueUrl           = var.queue_url
+    DeadLetterQueueUrl = var.dead_letter_queue_url
+    SharesDeadLetters  = tostring(var.shares_dead_letters)
+    FleetName          = var.fleet_name
+    TargetWaitSeconds  = tostring(var.target_wait_seconds)
+    Priority           = tostring(var.priority)
+    Paused             = tostring(var.paused)
+    SluiceStack        = var.sluice_stack
+    AlarmTopicArn      = var.alarm_topic_arn
+    Detail             = var.detail
+    WakeUpAlarms       = tostring(var.wake_up_alarms)
+  }
+
+  # A fleet's checks wait for up to five minutes, and the stack makes about sixty resources.
+  timeouts {
+    create = "30m"
+    update = "30m"
+    delete = "30m"
+  }
+}
