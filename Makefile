@@ -15,18 +15,19 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 RUN := .venv/bin/python
-GROUPS := runtime orders dev emulator workers sam scan docs bootstrap
+GROUPS := runtime orders dev emulator workers sam scan docs release bootstrap
 
 ## --- set-up (called by the others) ---
 
 # Made once. After a change of the planner, backtests are interpreted until the next `make compile`.
 COMPILED := build/compiled/manifest.json
 
-.PHONY: setup setup-sandbox setup-scan setup-docs setup-languages
+.PHONY: setup setup-sandbox setup-scan setup-docs setup-release setup-languages
 setup: .venv/.done $(COMPILED) ## Make the project's environment, and compile the planner for backtests
 setup-sandbox: .venv/.done .envs/emulator/.done .envs/sam/.done .envs/workers/.done ## Make the environments of the emulator, of SAM CLI and of examples/workers as well
 setup-scan: .venv/.done .envs/scan/.done ## Make the environment of the scanners of `make check`
 setup-docs: .envs/docs/.done ## Make the environment of `make docs`
+setup-release: .venv/.done .envs/release/.done ## Make the environment of what `make release` runs
 setup-languages: .envs/node/.done ## Make the environment of the Node consumer in examples/languages, where npm is there
 
 .envs/bootstrap/bin/uv: requirements/bootstrap.txt
@@ -69,7 +70,7 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 
 ## --- targets ---
 
-.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile ablate planner-docs settings-docs terraform deployer-policy docs build wheel clean
+.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile ablate planner-docs settings-docs terraform deployer-policy docs build wheel version release clean
 demo: setup-sandbox ## Run the whole story on the embedded emulator, in four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m sluice_tools.demo $(if $(JSON),--json)
 
@@ -89,7 +90,7 @@ IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(IN_PARTS)) $(addprefix tests/,c
 # Each of the six processes collects every test. On a new checkout each would compile the same files, so that one process
 # for each of two cores does it first. What is wrong in a file, the tests themselves report.
 COLLECT := $(RUN) -m pytest --collect-only --quiet
-test: setup-sandbox setup-scan setup-docs setup-languages ## Run every test that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
+test: setup-sandbox setup-scan setup-docs setup-release setup-languages ## Run every test that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
 	{ $(COLLECT) tests/unit & $(COLLECT) $(filter-out tests/unit,$(IN_ORDER)) & wait; } >/dev/null 2>&1
 	$(RUN) -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 
@@ -168,6 +169,12 @@ build: setup-sandbox ## Build the application for arm64 and x86_64, where `sam d
 wheel: $(filter .envs/%,$(UV)) ## Build the wheel, with all that `sluice deploy` needs, into dist/
 	$(UV) build --quiet --wheel --out-dir dist .
 	@ls dist/*.whl
+
+version: .venv/.done ## Write VERSION=0.3.0 into pyproject.toml, the templates and the changelog
+	$(RUN) -m sluice_tools.release --version "$(VERSION)"
+
+release: setup-release $(filter .envs/%,$(UV)) ## Check tree, versions and changelog, and build wheel, templates, bill of materials and SHA256SUMS into dist/
+	$(RUN) -m sluice_tools.release --uv $(UV)
 
 clean: ## Delete everything that can be made again
 	rm -rf .venv .envs .aws-sam build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,112 @@
+"""A release: what is in its way, and where its version is written."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from sluice_tools.deploy.build import TEMPLATES
+from sluice_tools.release import ReleaseError, problems, set_version, template_version, version_of
+
+ROOT = Path(__file__).resolve().parents[3]
+TODAY = date(2026, 12, 1)
+CHANGELOG = """\
+# Changelog
+
+## Unreleased
+
+### Added
+
+- Something.
+
+## 0.1.0 - 2026-11-01
+
+- The first.
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository with the project's own templates, and one change that is not released."""
+    for name in (*TEMPLATES, "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
+    git(tmp_path, "init", "--quiet")
+    commit(tmp_path)
+    return tmp_path
+
+
+def git(directory: Path, *arguments: str) -> None:
+    """Run git as somebody."""
+    who = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.com"]
+    subprocess.run(["git", *who, *arguments], cwd=directory, check=True, capture_output=True)
+
+
+def commit(directory: Path) -> None:
+    """Commit everything."""
+    git(directory, "add", "--all")
+    git(directory, "commit", "--quiet", "--message", "all")
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_template_has_the_projects_version_when_compared(name: str) -> None:
+    """So every deployed stack says in its outputs which version it is from."""
+    assert template_version(ROOT / name) == version_of(ROOT)
+
+
+def test_release_is_clear_when_its_version_is_set_and_committed(checkout: Path) -> None:
+    """In the project, the templates and the changelog, whose unreleased changes are the version's."""
+    set_version(checkout, "7.8.9", TODAY)
+
+    assert version_of(checkout) == "7.8.9"
+    assert {template_version(checkout / name) for name in TEMPLATES} == {"7.8.9"}
+    changelog = (checkout / "CHANGELOG.md").read_text()
+    assert "## Unreleased\n\n## 7.8.9 - 2026-12-01\n\n### Added\n\n- Something.\n" in changelog
+    (tree,) = problems(checkout)
+    assert tree.startswith("the tree has changes that are not committed:\n M CHANGELOG.md")
+    commit(checkout)
+    assert problems(checkout) == []
+
+
+def test_problems_are_all_named_when_nothing_was_prepared(checkout: Path) -> None:
+    """Each with its file and what would be right."""
+    template = checkout / "fleet.yaml"
+    template.write_text(template.read_text().replace(f"Version: {version_of(checkout)} ", "Version: 0.0.1 "))
+    (checkout / "left.txt").write_text("")
+
+    found = problems(checkout)
+
+    for words in ("?? left.txt", "fleet.yaml: has version 0.0.1", "empty `## Unreleased`", "and the date"):
+        assert any(words in problem for problem in found), words
+    assert len(found) == 4
+
+
+def test_release_is_refused_when_its_section_is_empty(checkout: Path) -> None:
+    """A heading alone says nothing to users."""
+    set_version(checkout, "7.8.9", TODAY)
+    changelog = checkout / "CHANGELOG.md"
+    changelog.write_text(changelog.read_text().replace("- Something.\n", ""))
+    commit(checkout)
+
+    (problem,) = problems(checkout)
+    assert "must have the changes of 7.8.9" in problem
+
+
+@pytest.mark.parametrize("version", ["1.0", "v1.0.0", "1.0.0-rc1", "", "0.1.0"])
+def test_version_is_refused_when_it_is_none_or_was_released(version: str, checkout: Path) -> None:
+    """Three numbers that the changelog does not have."""
+    with pytest.raises(ReleaseError, match="VERSION: "):
+        set_version(checkout, version, TODAY)
+    assert (checkout / "CHANGELOG.md").read_text() == CHANGELOG
+
+
+def test_version_is_refused_when_nothing_is_unreleased(checkout: Path) -> None:
+    """There would be nothing to say about it."""
+    set_version(checkout, "7.8.9", TODAY)
+
+    with pytest.raises(ReleaseError, match="nothing to release"):
+        set_version(checkout, "7.9.0", TODAY)
