@@ -31,6 +31,7 @@ GROUPS = {
     "archive": ("sluice_tools.commands.dead_letters:archive", "Restore a message that was sent back."),
 }
 COMMANDS = {
+    "deploy": ("sluice_tools.deploy.command:deploy", "Create or update a stack, after showing what would change."),
     "doctor": ("sluice_tools.doctor:doctor", "Check that a fleet can use its queues and its Auto Scaling group."),
     "release": ("sluice_tools.commands.release:release", "Let an instance go that its drain or its group holds."),
     "enroll": ("sluice_tools.enroll:enroll", "Give a fleet's queues and group the tag by which a stack may use them."),

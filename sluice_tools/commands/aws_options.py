@@ -4,8 +4,9 @@ import os
 import re
 from dataclasses import dataclass
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Any
 
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 from botocore.utils import is_valid_endpoint_url
@@ -108,3 +109,15 @@ class AwsOptions:
         """
         _, found = self.session()
         return Clients(self.environ() | {"AWS_REGION": found}), found
+
+    def client(self, service: str, config: Config | None = None) -> Any:
+        """A client of a service, for what `Clients` does not have.
+
+        Raises:
+            UsageError: the options cannot be used.
+        """
+        session, region = self.session()
+        try:
+            return session.create_client(service, region_name=region, config=config, endpoint_url=self.endpoint_url)
+        except (BotoCoreError, ValueError) as error:
+            raise UsageError(f"your AWS configuration cannot be used: {error}") from error

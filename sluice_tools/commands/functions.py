@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sluice_tools.commands.aws_options import AwsOptions
-from sluice_tools.commands.frame import RefusedError, UnreachableError, UsageError
+from sluice_tools.commands.frame import RefusedError, UnreachableError
 
 OPERATOR = "operator"
 # A function answers a request within ten seconds, and Lambda ends it after thirty.
@@ -23,12 +23,8 @@ type Answer = Mapping[str, Any]
 
 def lambda_client(aws: AwsOptions) -> Any:
     """Lambda, for requests that are said once: repeating one whose answer was lost could begin a second job."""
-    session, region = aws.session()
-    config = Config(read_timeout=READ_TIMEOUT_S, retries={"total_max_attempts": 1, "mode": "standard"})
-    try:
-        return session.create_client("lambda", region_name=region, config=config, endpoint_url=aws.endpoint_url)
-    except (BotoCoreError, ValueError) as error:
-        raise UsageError(f"your AWS configuration cannot be used: {error}") from error
+    once = {"total_max_attempts": 1, "mode": "standard"}
+    return aws.client("lambda", Config(read_timeout=READ_TIMEOUT_S, retries=once))
 
 
 def ask(aws: AwsOptions, name: str, request: Mapping[str, Any]) -> Answer:
