@@ -23,7 +23,7 @@ type Answer = Mapping[str, Any]
 
 def lambda_client(aws: AwsOptions) -> Any:
     """Lambda, for requests that are said once: repeating one whose answer was lost could begin a second job."""
-    once = {"total_max_attempts": 1, "mode": "standard"}
+    once: Any = {"total_max_attempts": 1, "mode": "standard"}
     return aws.client("lambda", Config(read_timeout=READ_TIMEOUT_S, retries=once))
 
 
