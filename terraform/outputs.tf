@@ -5,6 +5,11 @@ output "stack_name" {
   description = "Name of the CloudFormation stack."
 }
 
+output "version" {
+  value       = lookup(aws_cloudformation_stack.this.outputs, "Version", null)
+  description = "The version of Sluice that this stack was deployed from"
+}
+
 output "dashboard_url" {
   value       = lookup(aws_cloudformation_stack.this.outputs, "DashboardUrl", null)
   description = "URL of the dashboard with the widget"
