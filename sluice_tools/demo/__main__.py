@@ -45,22 +45,8 @@ def main(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = Fa
     _print_settings(console, settings)
     with run_story(console, settings, output / "state") as story:
         audit = audit_of(story)
-        story_waits = waits(story.traffic.sent, story.watcher.work.started(), story.outage_acts)
+        write_results(story, audit, output)
     failures = audit.failures(len(story.poison))
-    seen = story.watcher.observations
-    figure = timeline.draw(seen.samples, story.spans, story_waits, settings.target_wait_s)
-    svg = timeline.save(figure, output / "timeline.png")
-    text = page.render(
-        svg=svg,
-        audit=audit,
-        failures=failures,
-        story=story.view.story,
-        pictures=story.pictures,
-        decisions=seen.changes(),
-        began_at=story.began_at,
-        settings=settings,
-    )
-    page.write(output / "index.html", text)
     _print_audit(console, audit, failures, output)
     if as_json:
         print(json.dumps(audit.as_dict()))
@@ -135,6 +121,24 @@ def audit_of(story: Story) -> Audit:
         target_tracking_instance_seconds=tracking.instance_s,
         target_tracking_late_share=tracking.late_share,
     )
+
+
+def write_results(story: Story, audit: Audit, output: Path) -> None:
+    """Write the picture and the page of a story into a folder, as `timeline.png` and `index.html`."""
+    seen, settings = story.watcher.observations, story.settings
+    story_waits = waits(story.traffic.sent, story.watcher.work.started(), story.outage_acts)
+    figure = timeline.draw(seen.samples, story.spans, story_waits, settings.target_wait_s)
+    text = page.render(
+        svg=timeline.save(figure, output / "timeline.png"),
+        audit=audit,
+        failures=audit.failures(len(story.poison)),
+        story=story.view.story,
+        pictures=story.pictures,
+        decisions=seen.changes(),
+        began_at=story.began_at,
+        settings=settings,
+    )
+    page.write(output / "index.html", text)
 
 
 def _print_settings(console: Console, settings: DemoSettings) -> None:

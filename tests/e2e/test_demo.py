@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import shutil
 import subprocess
 import urllib.request
 import uuid
@@ -14,16 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markupsafe import escape
 from rich.console import Console
 
 from sluice.model.draining import DrainOutcome
 from sluice_tools import iam_audit
-from sluice_tools.demo.__main__ import audit_of, run_story
+from sluice_tools.demo.__main__ import audit_of, run_story, write_results
 from sluice_tools.demo.acts import ACTS, Story
 from sluice_tools.demo.audit import Audit
 from sluice_tools.demo.environment import FLEET, SLUICE_STACK, DemoEnvironment
 from sluice_tools.demo.sandbox import DASHBOARD_VIEW, FAILING_SKU, how_to_fix, what_to_try
 from sluice_tools.demo.settings import DemoSettings
+from sluice_tools.demo.story_time import in_story
 from sluice_tools.order_traffic import FrontEnd
 from sluice_tools.sandbox import sandbox as sandbox_module
 from sluice_tools.sandbox.sandbox import REGION, ROOT
@@ -71,6 +75,20 @@ def test_fleet_scaled_out_and_in_when_traffic_did(story: Story, audit: Audit) ->
     assert audit.peak_capacity >= 3
     last_act = story.spans[-1].began_at
     assert any(s.working + s.launching + s.draining == 0 for s in story.watcher.observations.samples if s.at > last_act)
+
+
+def test_page_tells_the_story_when_it_is_over(story: Story, audit: Audit, tmp_path: Path) -> None:
+    """Each act with the time at which its band begins; SLUICE_UPDATE_DOCS=1 puts the picture among the documents."""
+    write_results(story, audit, tmp_path)
+
+    text = (tmp_path / "index.html").read_text()
+    for number, span in enumerate(story.spans, start=1):
+        title = re.escape(str(escape(span.title)))
+        moment = in_story(span.began_at, story.began_at)
+        assert re.search(rf'<td class="number">{moment}</td><td><strong>Act {number}: {title}</strong>', text)
+    assert str(escape(audit.cost())) in text
+    if os.environ.get("SLUICE_UPDATE_DOCS") == "1":
+        shutil.copy(tmp_path / "timeline.png", ROOT / "docs/img/timeline.png")
 
 
 def test_order_page_and_widget_are_pictured_when_there_is_a_browser(story: Story) -> None:
