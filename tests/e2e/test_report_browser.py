@@ -1,0 +1,63 @@
+"""The backtest's report in a real browser; with SLUICE_UPDATE_DOCS=1 the documentation's picture of it is made anew."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from sluice_tools.backtest.conditions import Conditions
+from sluice_tools.backtest.policies import make
+from sluice_tools.backtest.report import render, write
+from sluice_tools.backtest.simulator import simulate
+from sluice_tools.backtest.study import with_bounds
+from sluice_tools.backtest.traces import Trace, read
+from sluice_tools.demo.pictures import FLAGS
+from sluice_tools.sandbox.sandbox import ROOT
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = os.environ.get("SLUICE_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+POLICIES = ("sluice", "keda", "target-tracking", "fixed")
+FROM_MINUTE, MINUTES = 120, 240
+"""Of examples/plan/orders.csv: a rise, and a burst in its last hour."""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report on four hours of traffic: Sluice, two peers and a fixed fleet."""
+    orders = read(ROOT / "examples/plan/orders.csv")
+    trace = Trace("orders", orders.counts[FROM_MINUTE : FROM_MINUTE + MINUTES])
+    conditions = Conditions(seconds_per_message=4.0)
+    runs = with_bounds([simulate(trace, make(name), conditions) for name in POLICIES], [(trace, conditions)], jobs=1)
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write(path, render(runs))
+    return path
+
+
+@pytest.mark.parametrize("width", [420, 1100])
+def test_report_is_whole_when_it_is_opened(report: Path, width: int) -> None:
+    """Each policy has its row, nothing is loaded from elsewhere, and nothing sticks out of a narrow window."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip("BROWSER TESTS NOT RUN: no Chromium; install chromium, or set SLUICE_CHROMIUM to its path")
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        page = browser.new_page(viewport={"width": width, "height": 1_000}, device_scale_factor=1.5)
+        page.on("console", lambda said: complaints.append(said.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda asked: complaints.append(asked.url) if not asked.url.startswith("file:") else None)
+        page.goto(report.as_uri())
+
+        assert {row.split("\t")[0].strip() for row in page.locator("tbody tr").all_inner_texts()} >= set(POLICIES)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        if width > 1_000:
+            wanted = os.environ.get("SLUICE_UPDATE_DOCS") == "1"
+            folder = ROOT / ("docs/img" if wanted else "build/screenshots")
+            folder.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=folder / "backtest-report.png")
+        browser.close()
+    assert complaints == []
