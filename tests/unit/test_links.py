@@ -21,7 +21,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def broken(page: Path) -> list[str]:
-    """The links of a page that lead nowhere."""
+    """The links of a page that lead nowhere, on GitHub or on the site, which has no page for a folder."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"`[^`]*`", "", text)
     wrong = []
@@ -30,7 +30,7 @@ def broken(page: Path) -> list[str]:
             continue
         path, _, anchor = target.partition("#")
         file = (page.parent / path).resolve() if path else page
-        if not file.exists() or (anchor and anchor not in anchors(file)):
+        if not file.is_file() or (anchor and anchor not in anchors(file)):
             wrong.append(target)
     return wrong
 
@@ -42,12 +42,13 @@ def test_links_when_followed(page: Path) -> None:
 
 
 def test_broken_when_a_link_leads_nowhere(tmp_path: Path) -> None:
-    """A missing file and a missing heading are named; links out of the repository and code are left alone."""
+    """A missing file, a missing heading and a folder are named; links out of the repository and code are left alone."""
     page = tmp_path / "page.md"
     page.write_text(
         "# A title, with words\n[a](#a-title-with-words) [b](#gone) [c](gone.md) [d](https://example.org) `[e](gone)`\n"
+        "[f](../)\n"
     )
-    assert broken(page) == ["#gone", "gone.md"]
+    assert broken(page) == ["#gone", "gone.md", "../"]
 
 
 def settings(schema: dict[str, Any], node: dict[str, Any], prefix: str = "") -> set[str]:
