@@ -1,10 +1,8 @@
 """The widget in a real browser, in a page that hosts it as CloudWatch does, over handlers and ports in memory.
 
-Screenshots go to build/screenshots; with SLUICE_UPDATE_DOCS=1 the documentation's pictures are made anew.
+Screenshots go to build/screenshots. `test_widget_views.py` checks how each view looks and reads.
 """
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from sluice.draining.state_machine import UNDER_WAY
 from sluice.memory import Hook
@@ -23,18 +21,14 @@ from sluice.widget.page import render
 from sluice.widget.view import Theme
 from sluice_tools.demo.sandbox import DASHBOARD_VIEW
 from sluice_tools.sandbox.widget_page import make_page, serving
-from tests.support.widget_scenes import CONSOLE_ARN, HARM, NOW, OPERATOR_ARN, failure_groups, fleet, harmed, jobs
+from tests.support.chromium import launched
+from tests.support.widget_scenes import CONSOLE_ARN, HARM, NOW, OPERATOR_ARN, failure_groups, fleet, harmed
 from tests.support.widget_world import World, make_world
 
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "build" / "screenshots"
-CHROMIUM = os.environ.get("SLUICE_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-)
 PATIENCE_MS = 20_000  # a browser on a loaded machine
 GROUP = failure_groups()[0]
 HARM_ARN = "arn:aws:lambda:eu-central-1:000000000000:function:harm"
@@ -47,12 +41,7 @@ SKELETON = """[...document.querySelectorAll('#widget *')].filter(e => !e.classLi
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
-    if not Path(CHROMIUM).exists():
-        pytest.skip("BROWSER TESTS NOT RUN: no Chromium; install chromium, or set SLUICE_CHROMIUM to its path")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        yield launched
-        launched.close()
+    yield from launched()
 
 
 @pytest.fixture
@@ -125,25 +114,10 @@ def test_widget_when_hosted_fits_its_width(open_page: OpenPage, theme: Theme, co
     assert widget.evaluate("e => e.scrollWidth <= e.clientWidth")
     assert widget.get_attribute("data-removed") == ""
     assert page.locator(f"#widget .sl-{theme}").count() == 1
-    picture = page.locator("#widget svg.sl-chart").bounding_box()
+    picture = page.locator("#widget svg.sl-chart").first.bounding_box()
     assert picture is not None
     assert picture["height"] > 200
     shoot(page, f"widget-{name}-{theme}")
-
-
-def test_widget_when_documented_is_pictured(open_page: OpenPage, world: World) -> None:
-    """The documentation's pictures are of this widget, in both themes, and are made anew when asked for."""
-    world.ports.ledger.jobs.keep_job(jobs()[0])
-    for theme in Theme:
-        page = open_page(theme=str(theme), width=1_280, scale=1.5)
-        folder = ROOT / "docs" / "img" if os.environ.get("SLUICE_UPDATE_DOCS") == "1" else SHOTS
-        folder.mkdir(parents=True, exist_ok=True)
-        page.locator("#frame").screenshot(path=folder / f"widget-{theme}.png")
-        assert (folder / f"widget-{theme}.png").stat().st_size > 20_000
-    page = open_page(width=1_280, scale=1.5)
-    page.select_option("#width", "8")
-    expect(page.locator("#widget")).to_have_attribute("data-shown", "2")
-    page.locator("#frame").screenshot(path=folder / "widget-third.png")
 
 
 def test_widget_when_unfolded_shows_reasons_figures_and_sample(open_page: OpenPage) -> None:
@@ -160,7 +134,7 @@ def test_widget_when_unfolded_shows_reasons_figures_and_sample(open_page: OpenPa
     expect(figures).to_be_hidden()
     page.locator("#widget .sl-rows summary").first.click()
     expect(figures).to_be_visible()
-    expect(figures).to_contain_text("service_rate_per_s")
+    expect(figures).to_contain_text("Completed by one unit")
     shoot(page, "widget-unfolded")
 
 
@@ -212,7 +186,7 @@ def test_messages_when_pressed_are_listed_and_shown_whole(open_page: OpenPage, w
     page = open_page()
     page.locator("#widget").get_by_role("button", name="Messages").first.click()
     popup = page.locator("#popup")
-    expect(popup).to_contain_text("20 messages, oldest first")
+    expect(popup).to_contain_text("20 of 41 messages, first quarantined first")
     shoot(page, "widget-messages")
     popup.get_by_role("button", name="Whole message").first.click()
     entry = world.ports.ledger.quarantine.quarantined("orders", GROUP.id)[0][0]
@@ -240,8 +214,8 @@ def test_redrive_when_cancelled_calls_nothing(open_page: OpenPage, world: World)
     before = len(world.invoked)
     page.locator("#widget").get_by_role("button", name="Redrive", exact=True).first.click()
     expect(page.locator("#question")).to_have_text(
-        f"Send 41 quarantined messages of failure group {GROUP.id} of fleet orders back to the queue,"
-        " at most 10 messages a second?"
+        "Send 41 quarantined messages of \u201cinvalid-currency: no exchange rate for XTS\u201d of fleet orders back"
+        " to the queue, at most 10 messages a second?"
     )
     shoot(page, "widget-confirm")
     page.locator("#no").click()

@@ -16,6 +16,7 @@ from functions.console import app
 from sluice.aws import connect, stack_ports
 from sluice.memory import Call, Fault, When, faulty_ports
 from sluice.model.draining import DrainState
+from sluice.model.need import Need
 from sluice.model.observed import Mode
 from sluice.model.shadow import Shadow, Span, Tally
 from sluice.planning.shadow.scorecard import added
@@ -41,7 +42,8 @@ from tests.support.widget_world import World, make_world
 
 EVENTS = Path(__file__).parents[2] / "events"
 SETTINGS = WidgetSettings(CONSOLE_ARN, OPERATOR_ARN, "/sluice/test/fleets/")
-READS = {"load", "decisions", "all_of", "failure_groups", "jobs"}
+READS = {"load", "decisions", "all_of", "failure_groups", "jobs", "noted"}
+READS_OF_ALL = {"load", "noted", "unreleased", "decisions", "quarantine_size"}
 
 
 @pytest.fixture
@@ -129,7 +131,7 @@ def test_render_when_nothing_is_said_shows_the_first_fleet_and_three_hours(world
     """`{}`, as from the Lambda console, is a whole request."""
     page = show({}, world.ports)
     assert page.all("h2")[0].text == "invoices"
-    assert [event for _, event in page.actions] == [{"fleet": "orders"}]
+    assert [event for _, event in page.actions] == [{"view": "fleets"}, {"fleet": "orders"}]
 
 
 def test_render_when_in_a_zone_theme_and_width_follows_them(world: World) -> None:
@@ -214,7 +216,7 @@ def test_render_when_the_fleet_is_unknown_says_so_and_offers_the_others(world: W
     """A fleet that is not there is named, escaped, with the others one press away."""
     page = show({"fleet": "<i>orders</i>"}, world.ports)
     assert "There is no fleet <i>orders</i> in this stack." in page.text
-    assert [event for _, event in page.actions] == [{"fleet": "invoices"}, {"fleet": "orders"}]
+    assert [event for _, event in page.actions] == [{"view": "fleets"}, {"fleet": "invoices"}, {"fleet": "orders"}]
 
 
 def test_render_when_a_document_is_invalid_lists_its_problems_and_shows_another(world: World) -> None:
@@ -410,3 +412,112 @@ def test_groups_are_filtered_by_the_event_or_by_what_a_form_holds(world: World) 
     assert "invalid-currency" in filtered.text
     assert "shipping_address" not in filtered.text
     assert "shipping_address" in show({"fleet": "orders", "filter": "", **context}, world.ports).text
+
+
+# --------------------------------------------------------------------------- all fleets
+
+
+def many_fleets(count: int) -> World:
+    """A stack of so many fleets; three of them need an operator, one of these no more, and one is late."""
+    world = make_world()
+    for n in range(count - 2):
+        world.ports.fleets.put(f"fleet-{n:03d}", fleet(f"fleet-{n:03d}"))
+    ledger = world.ports.ledger
+    ledger.needs.note(Need("Quarantined", "fleet-150", NOW - 20, 3.0))
+    ledger.needs.note(Need("NothingReceived", "fleet-200", NOW - 20, 1.0))
+    ledger.needs.note(Need("DrainsExpired", "fleet-250", NOW - 20, 1.0))
+    ledger.needs.note(Need("TickAge", "fleet-100", NOW - 4_000, 400.0))  # that is over
+    late = decision(NOW - 5, name="fleet-007", oldest_wait_s=75.0)
+    ledger.decisions.record_all([(late, outcome(late))])
+    return world
+
+
+def shown_fleets(page: Page) -> list[str]:
+    """The fleets of the table, from the top."""
+    return [one.text for one in page.all("button", "sl-name")]
+
+
+def test_fleets_when_hundreds_are_shown_worst_first_a_page_at_a_time() -> None:
+    """Those that need an operator come first, over all pages; then a late one of the page, then the others by name."""
+    world = many_fleets(300)
+    page = show({"view": "fleets"}, world.ports)
+    assert shown_fleets(page)[:5] == ["fleet-200", "fleet-250", "fleet-150", "fleet-007", "fleet-000"]
+    assert len(shown_fleets(page)) == 25
+    assert "3 of 300 need an operator" in page.text
+    assert "1 to 25 of 300 fleets" in page.text
+    assert "Messages wait, and no consumer takes any." in page.text
+    assert {"view": "fleets", "search": "", "page": 2} in [event for _, event in page.actions]
+    last = show({"view": "fleets", "page": 12}, world.ports)
+    assert (shown_fleets(last)[0], shown_fleets(last)[-1]) == ("orders", "invoices")  # one has messages in quarantine
+    assert "276 to 300 of 300 fleets" in last.text
+    assert shown_fleets(show({"view": "fleets", "page": 99}, world.ports)) == shown_fleets(last)
+
+
+def test_fleets_when_searched_are_those_with_the_text_in_their_name() -> None:
+    """What was typed into the form counts, and a button takes it away; what is not found is said."""
+    world = many_fleets(300)
+    typed = {"view": "fleets", "widgetContext": context(forms={"all": {"sluice-fleets": "FLEET-1"}})}
+    page = show(typed, world.ports)
+    assert shown_fleets(page)[:2] == ["fleet-150", "fleet-100"]
+    assert "1 to 25 of 100 fleets" in page.text
+    assert page.all("input")[0].attributes["value"] == "FLEET-1"
+    assert {"view": "fleets", "search": ""} in [event for _, event in page.actions]
+    none = show({"view": "fleets", "search": "<b>"}, world.ports)
+    assert "No fleet has <b> in its name." in none.text
+    assert shown_fleets(none) == []
+
+
+def test_fleets_when_shown_cost_the_same_at_thirty_and_at_three_hundred() -> None:
+    """Reads are bounded by the page, and nothing is written."""
+    counts = []
+    for fleets in (30, 300):
+        seen: list[str] = []
+
+        def note(call: Call, seen: list[str] = seen) -> Fault | None:
+            seen.append(call.method)
+            return None
+
+        show({"view": "fleets"}, faulty_ports(many_fleets(fleets).ports, note))
+        assert set(seen) == READS_OF_ALL
+        counts.append(len(seen))
+    assert counts == [3 + 2 * 25] * 2
+
+
+def test_fleets_when_a_row_is_shown_has_capacity_wait_quarantine_and_drains(world: World) -> None:
+    """Each figure of a fleet is that of its own view."""
+    page = show({"view": "fleets"}, world.ports)
+    rows = {row.text.split(" ")[0]: " ".join(row.text.split()) for row in page.all("tr")[1:]}
+    orders = next(text for name, text in rows.items() if name.startswith("orders"))
+    for said in ("Capacity9 ", "Waiting440", "Oldest message56 s", "target 60 s", "Quarantined47", "Draining2"):
+        assert said in orders, said
+
+
+def test_fleets_when_a_document_is_invalid_say_so_and_show_the_others(world: World) -> None:
+    """Its problems are below the table."""
+    world.ports.fleets.put("broken", {"queue": "nowhere", "target_wait_s": -1})
+    page = show({"view": "fleets"}, world.ports)
+    assert "The document of fleet broken is invalid:" in page.text
+    assert {"orders", "invoices"} <= set(shown_fleets(page))
+
+
+def test_fleets_when_something_cannot_be_read_are_shown_with_dashes(world: World) -> None:
+    """The table stays, and the note says what to grant."""
+
+    def deny(call: Call) -> Fault | None:
+        denied = {"noted", "quarantine_size"}
+        return Fault(When.BEFORE, NeedsFixError("grant dynamodb:Query")) if call.method in denied else None
+
+    page = show({"view": "fleets"}, faulty_ports(world.ports, deny))
+    assert "The needs of fleets could not be read. grant dynamodb:Query" in page.text
+    assert page.text.count("The failure groups could not be read.") == 1
+    assert "Quarantined\u2014" in page.text
+
+
+def test_fleet_when_it_needs_an_operator_says_what_and_what_to_do(world: World) -> None:
+    """The notice's own words, at the head of the fleet's view; another fleet's need is not shown."""
+    world.ports.ledger.needs.note(Need("NothingReceived", "orders", NOW - 20, 1.0))
+    world.ports.ledger.needs.note(Need("DrainsExpired", "invoices", NOW - 20, 1.0))
+    page = show({"fleet": "orders"}, world.ports)
+    assert "Needs an operator: Messages wait, and no consumer takes any, seen 20 s ago." in page.text
+    assert "What to do: Read the fleet's last decision in the dashboard, and the consumer's own log" in page.text
+    assert "deadline, before" not in page.text

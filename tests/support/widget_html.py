@@ -11,14 +11,14 @@ _VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "source", "wbr"})
 _OURS = frozenset({
     "div", "h2", "h3", "span", "button", "cwdb-action", "dl", "dt", "dd", "small", "section", "svg", "title",
     "desc", "text", "tspan", "path", "rect", "circle", "p", "ul", "ol", "li", "details", "summary", "b", "i",
-    "bdi", "pre", "table", "thead", "tbody", "tr", "th", "td", "style", "form", "input",
+    "bdi", "pre", "table", "thead", "tbody", "tr", "th", "td", "style", "form", "input", "br",
 })
 # fmt: on
 # fmt: off
 _OUR_ATTRIBUTES = frozenset({
     "class", "title", "type", "disabled", "aria-current", "aria-label", "aria-hidden", "role", "style", "action",
     "display", "endpoint", "confirmation", "event", "viewbox", "width", "height", "xmlns", "x", "y", "d", "cx",
-    "cy", "r", "text-anchor", "name", "value", "placeholder",
+    "cy", "r", "text-anchor", "name", "value", "placeholder", "scope", "tabindex",
 })
 # fmt: on
 
@@ -49,6 +49,14 @@ class Page:
     def text(self) -> str:
         """All text but the style sheet's, with single spaces."""
         whole = self.elements[0].text if self.elements else ""
+        return " ".join(whole.split())
+
+    @property
+    def text_without_events(self) -> str:
+        """All text but the events of the buttons, which nobody reads."""
+        whole = self.elements[0].text if self.elements else ""
+        for action in self.all("cwdb-action"):
+            whole = whole.replace(action.text, " ")
         return " ".join(whole.split())
 
     def all(self, tag: str, class_: str | None = None) -> list[Element]:

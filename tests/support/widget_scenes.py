@@ -43,7 +43,7 @@ def decision(
     sentence: str = "Three instances are what the queue needs.",
     reasons: tuple[Reason, ...] = (),
     visible: float | None = 12.0,
-    oldest_age_s: float | None = 4.0,
+    oldest_wait_s: float | None = 4.0,
     working: float | None = 3.0,
     name: str = "orders",
     mode: Mode = Mode.ACT,
@@ -63,7 +63,9 @@ def decision(
         reasons=reasons or (Reason(ReasonCode.NEED, sentence, current, want),),
         figures=(
             Figure("visible", visible, None if visible is None else 0.4, "queue"),
-            Figure("oldest_age_s", oldest_age_s, None if oldest_age_s is None else 71.0, "metric"),
+            Figure("oldest_wait_s", oldest_wait_s, None, "missing" if oldest_wait_s is None else "estimated"),
+            # CloudWatch's age of it is that of a minute ago, and differs.
+            Figure("oldest_age_s", None if oldest_wait_s is None else oldest_wait_s / 2, 71.0, "metric"),
             Figure("service_rate_per_s", 2.04, 35.0, "measured"),
             Figure("target_wait_s", 60.0, None, "configured"),
             Figure("working", working, 0.2, "group"),
@@ -143,7 +145,7 @@ def _judge(at: float, world: _World, need: int, *, arriving: float, oldest_s: fl
             sentence=said,
             reasons=(Reason(ReasonCode.NEED, needed, current, need), *limits),
             visible=round(world.backlog),
-            oldest_age_s=round(oldest_s),
+            oldest_wait_s=round(oldest_s),
             working=world.working,
         )
 

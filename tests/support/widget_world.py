@@ -87,7 +87,7 @@ def make_world(now: float = NOW) -> World:
     ports = memory_ports(clock, [fleet(), fleet("invoices", target_wait_s=900.0)])
     for made, came_of in afternoon(now):
         ports.ledger.decisions.record_all([(made, came_of)])
-    other = decision(now - 20, name="invoices", current=1, need=1, visible=0, oldest_age_s=0, working=1)
+    other = decision(now - 20, name="invoices", current=1, need=1, visible=0, oldest_wait_s=None, working=1)
     ports.ledger.decisions.record_all([(other, outcome(other))])
     for drain in drains(now):
         ports.ledger.drains.keep_drain(drain)

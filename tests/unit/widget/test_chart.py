@@ -119,10 +119,10 @@ def test_marks_when_crowded_do_not_cover_one_another() -> None:
 
 def test_wait_when_above_the_target_is_filled_down_to_it() -> None:
     """What was late is an area between the line and the target, and nothing is when all was in time."""
-    page = draw(at(10, oldest_age_s=30), at(11, oldest_age_s=100), at(12, oldest_age_s=30))
+    page = draw(at(10, oldest_wait_s=30), at(11, oldest_wait_s=100), at(12, oldest_wait_s=30))
     target_y = float(re.findall(r"M5 ([\d.]+)H605", drawn(page, "sl-target"))[0])
     assert _heights(drawn(page, "sl-late")) == {target_y, min(_heights(drawn(page, "sl-wait")))}
-    calm = draw(at(10, oldest_age_s=30), at(11, oldest_age_s=31))
+    calm = draw(at(10, oldest_wait_s=30), at(11, oldest_wait_s=31))
     assert len(_heights(drawn(calm, "sl-late"))) == 1
 
 
@@ -132,7 +132,7 @@ def _heights(line: str) -> set[float]:
 
 def test_picture_when_described_says_its_extremes_in_words() -> None:
     """Who does not see the picture is told the range of capacity, the worst backlog and the longest wait."""
-    page = draw(at(10, current=2, visible=5, oldest_age_s=9), at(11, current=6, visible=800, oldest_age_s=75))
+    page = draw(at(10, current=2, visible=5, oldest_wait_s=9), at(11, current=6, visible=800, oldest_wait_s=75))
     (svg,) = page.all("svg")
     (desc,) = page.all("desc")
     assert svg.attributes["role"] == "img"
@@ -141,7 +141,7 @@ def test_picture_when_described_says_its_extremes_in_words() -> None:
         "capacity between 2 and 6, last 6",
         "backlog at most 800 at 13:41:00",
         "1 min 15 s at 13:41:00",
-        "target wait of 1 min",
+        "target wait of 60 s",
     ):
         assert words in desc.text
 
@@ -153,7 +153,7 @@ def test_picture_when_nothing_was_decided_says_so() -> None:
 
 def test_slices_when_pointed_at_tell_the_figures_of_their_moment() -> None:
     """Each slice has its time and figures; unknown ones are dashes."""
-    page = draw(at(10, current=3, need=4, visible=None, oldest_age_s=8, working=2))
+    page = draw(at(10, current=3, need=4, visible=None, oldest_wait_s=8, working=2))
     (tip,) = page.all("rect", "sl-slice")
     assert tip.text == "13:40:00\ncapacity 3, 2 working, need 4\nbacklog \u2014, oldest message 8 s"
 
@@ -207,4 +207,5 @@ def test_figures_when_the_planner_decides_are_those_the_picture_reads() -> None:
     )
     made = plan_for(snapshot, fleet(), Memory(), NOW)
     seen = sample_of(made, outcome(made))
-    assert (seen.capacity, seen.working, seen.backlog, seen.oldest_age_s) == (3, 2, 340.0, 41.0)
+    assert "340 messages are waiting, the oldest for 101 s" in made.sentence
+    assert (seen.capacity, seen.working, seen.backlog, seen.oldest_wait_s) == (3, 2, 340.0, 101.0)

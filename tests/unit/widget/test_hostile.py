@@ -8,6 +8,7 @@ from sluice.config.fleet import ConfigError
 from sluice.model.redriving import Attribute, Message, QuarantineEntry
 from sluice.widget.drains import INTERRUPTED
 from sluice.widget.messages import PopupContext, render_message_detail, render_message_list
+from sluice.widget.names import NAME_MAX_CHARACTERS, plain_name
 from sluice.widget.page import render, render_problems
 from sluice.widget.view import ReadFailure, Source, Theme, View
 from tests.support.widget_html import Page, parse
@@ -38,8 +39,9 @@ def test_widget_when_a_text_means_harm_calls_only_our_functions(name: str) -> No
     _, page = show(HARM[name])
     group = HARM[name] or "none"
     events = [event for _, event in page.actions]
-    assert {action.attributes["endpoint"] for action, _ in page.actions} == {CONSOLE_ARN, OPERATOR_ARN, OPERATOR_ARN}
+    assert {action.attributes["endpoint"] for action, _ in page.actions} == {CONSOLE_ARN, OPERATOR_ARN}
     assert events == [
+        {"view": "fleets"},
         {"fleet": "invoices"},
         {"redrive": {"fleet": "orders", "failure_group": group, "dry_run": True}},
         {"redrive": {"fleet": "orders", "failure_group": group, "dry_run": False}},
@@ -52,18 +54,25 @@ def test_widget_when_a_text_means_harm_calls_only_our_functions(name: str) -> No
 
 
 @pytest.mark.parametrize("name", list(HARM))
-def test_widget_when_a_text_means_harm_asks_for_confirmation_in_our_words_alone(name: str) -> None:
-    """What an operator confirms never repeats what a message says."""
+def test_confirmation_when_a_text_means_harm_repeats_it_in_plain_characters_alone(name: str) -> None:
+    """What an operator confirms names a group by its cause, without a character that means anything to any markup."""
     _, page = show(HARM[name])
-    group = "this failure group" if HARM[name] else "failure group none"
+    plain = plain_name(HARM[name])
+    assert len(plain) <= NAME_MAX_CHARACTERS
+    assert not set(plain) & set("<>&\"'`{}[]$\\|~^?!\u201c\u201d\u202e")
+    assert plain.isprintable()
+    no_name = "this failure group" if HARM[name] else "failure group none"
+    group = f"\u201c{plain}\u201d" if plain else no_name
+    job = group if HARM[name] else "a failure group"  # which is not on record
     assert [action.attributes.get("confirmation") for action, _ in page.actions] == [
+        None,
         None,
         None,
         f"Send 3 quarantined messages of {group} of fleet orders back to the queue, at most 10 messages a second?",
         None,
         f"Mute {group} until another message fails for the same cause? Its messages stay in quarantine.",
         None,
-        "Stop this redrive of fleet orders? Messages that were already sent stay sent.",
+        f"Stop the redrive of {job} of fleet orders? Messages that were already sent stay sent.",
         f"Release this instance of fleet orders now? {INTERRUPTED}",
     ]
 

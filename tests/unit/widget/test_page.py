@@ -141,9 +141,9 @@ def test_render_when_the_fleet_is_new_says_that_there_is_nothing_yet() -> None:
     assert "No dead letters are recorded." in page.text
     assert "No instance is draining." in page.text
     assert [tile.text for tile in page.all("dd")][:3] == [
-        "\u2014\u2014",
+        "\u2014no decision yet",
         "\u2014messages waiting",
-        "\u2014target 1 min",
+        "\u2014target 60 s",
     ]
     assert page.actions == []
 
@@ -166,10 +166,11 @@ def test_head_when_in_a_mode_tells_it(mode: Mode, word: str) -> None:
 def test_tabs_when_there_are_several_fleets_call_this_function_for_the_others() -> None:
     """Each other fleet is a button that renders it in this widget; the shown one is not pressable."""
     page = show(quiet(names=("invoices", "orders")))
-    shown, other = page.all("button")[1], page.all("button")[0]
-    assert (shown.text, other.text) == ("orders", "invoices")
+    every, other, shown = page.all("button")
+    assert (every.text, shown.text, other.text) == ("All 2 fleets", "orders", "invoices")
     assert "disabled" in shown.attributes
-    ((action, event),) = page.actions
+    (_, overview), (action, event) = page.actions
+    assert overview == {"view": "fleets"}
     assert event == {"fleet": "invoices"}
     assert action.attributes | {"action": "call", "display": "widget", "endpoint": CONSOLE_ARN} == action.attributes
 
@@ -183,7 +184,7 @@ def test_tabs_when_there_is_one_fleet_are_left_out() -> None:
 def test_tiles_when_the_oldest_message_waits_too_long_say_so() -> None:
     """A wait above the target is marked; one below is not."""
     for oldest_s, marked in ((61.0, True), (60.0, False), (None, False)):
-        made = decision(NOW - 10, oldest_age_s=oldest_s)
+        made = decision(NOW - 10, oldest_wait_s=oldest_s)
         page = show(quiet(decisions=((made, outcome(made)),)))
         assert bool(page.all("dd", "sl-bad")) is marked
 
@@ -256,12 +257,12 @@ def test_decision_when_unfolded_has_need_reasons_figures_and_outcome() -> None:
     (row,) = [one for one in page.all("details") if "Scaling out from 3 to 5." in one.text]
     words = " ".join(row.text.split())
     for said in (
-        "\u25b4 3 \u2192 5",
+        "scale out from 3 to 5\u25b4 3 \u2192 5",
         "Capacity 3, need 9, wanted 5. Outcome: failed: ScalingActivityInProgress",
         "800 messages wait3 \u2192 9",
         "stepat most 2 at once9 \u2192 5",
-        "service_rate_per_s2.0435 smeasured",
-        "target_wait_s60configured",
+        "Completed by one unit2.04 messages a second35 smeasured",
+        "Target wait60 s\u2014configured",
     ):
         assert said in words
     assert "open" not in row.attributes
@@ -339,10 +340,10 @@ def test_drain_when_not_done_can_be_released_by_the_function_that_may() -> None:
     (first, second) = releases(show(view(drains=(under_way, kept, done))))
     assert {first[0], second[0]} == {OPERATOR_ARN}
     assert first[1] == {"release": {"fleet": "orders", "instance_id": kept.instance_id}}
-    assert first[2].startswith("Terminate this instance of fleet orders now?")
+    assert first[2].startswith(f"Terminate instance {kept.instance_id} of fleet orders now?")
     assert second[1] == {"release": {"fleet": "orders", "instance_id": under_way.instance_id}}
     assert second[2].startswith(
-        "Release this instance of fleet orders now? Its consumer has not reported that it is done"
+        f"Release instance {under_way.instance_id} of fleet orders now? Its consumer has not reported that it is done"
     )
 
 
@@ -399,8 +400,8 @@ def test_buttons_when_a_group_has_messages_ask_the_redriver_for_just_it() -> Non
         assert action.attributes["display"] == "popup"
     assert "confirmation" not in dry.attributes
     assert redrive.attributes["confirmation"] == (
-        "Send 41 quarantined messages of failure group 5f1d7a84db00d2fce00b31a7fc73224f of fleet orders back to the"
-        " queue, at most 10 messages a second?"
+        "Send 41 quarantined messages of \u201cinvalid-currency: no exchange rate for XTS\u201d of fleet orders back"
+        " to the queue, at most 10 messages a second?"
     )
 
 
@@ -409,7 +410,7 @@ def test_buttons_when_pressed_stand_just_before_their_action() -> None:
     page = show(view())
     before = [id(action.before) for action in page.all("cwdb-action")]
     assert before == [id(one) for one in page.all("button") if "disabled" not in one.attributes]
-    assert len(before) == 15
+    assert len(before) == 16
 
 
 def test_stop_when_a_redrive_runs_is_a_button_that_asks_first() -> None:
@@ -419,7 +420,8 @@ def test_stop_when_a_redrive_runs_is_a_button_that_asks_first() -> None:
     assert event == {"stop": {"fleet": "orders", "job_id": "j-2"}}
     assert (
         action.attributes["confirmation"]
-        == "Stop this redrive of fleet orders? Messages that were already sent stay sent."
+        == "Stop the redrive of \u201cinvalid-currency: no exchange rate for XTS\u201d of fleet orders?"
+        " Messages that were already sent stay sent."
     )
 
 
@@ -446,11 +448,11 @@ def test_groups_when_shown_have_count_times_and_sample() -> None:
     items = [item.text for item in page.all("li", "sl-card")]
     assert "invalid-currency: no exchange rate for 'XTS'" in items[0]
     assert (
-        "41 in quarantine 41 messages, 3 failed retries \u00b7 first 14:16 \u00b7 last 15:26 (3 min 10 s ago)"
+        "41 in quarantine  41 messages, 3 failed retries \u00b7 first 14:16 \u00b7 last 15:26 (3 min 10 s ago)"
         in items[0]
     )
     assert '"currency": "XTS"' in page.all("pre")[0].text
-    assert "0 in quarantine 112 messages \u00b7 first 23 Nov 13:30" in items[2]
+    assert "0 in quarantine  112 messages \u00b7 first 23 Nov 13:30" in items[2]
 
 
 def test_groups_when_redriving_is_manual_say_where_dead_letters_are() -> None:
@@ -572,7 +574,7 @@ def test_message_when_a_request_is_wrong_lists_each_problem() -> None:
 def test_actions_when_serialised_hold_only_ascii_without_markup() -> None:
     """What stands in an action reads the same as text and as HTML, and gives back the very id of the group."""
     strange = "a<b>&\"'\u202e\u00e9\\ </cwdb-action>"
-    page = show(quiet(failure_groups=(replace(failure_groups()[0], id=strange),)))
+    page = show(quiet(failure_groups=(replace(failure_groups()[0], id=strange, cause="<>"),)))
     for action, event in page.actions:
         asked = next(iter(event.values())) if len(event) == 1 else event
         assert asked["failure_group"] == strange

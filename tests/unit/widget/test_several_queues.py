@@ -53,9 +53,9 @@ def test_queue_is_shown_with_what_the_last_decision_knew_of_it() -> None:
     page = show(fleet(), decisions=((made, outcome(made)),))
     (section,) = [one for one in page.all("section") if one.text.startswith("Queues")]
     words = " ".join(section.text.split())
-    assert "no dead-letter queue · 1,234 messages waiting · oldest message 31 s · needs a capacity of 4" in words
+    assert "no dead-letter queue · 1,234 messages waiting · oldest message 31 s, late · needs a capacity of 4" in words
     assert "dead letters in orders-dead · 1 message waiting · oldest message 31 s" in words
-    assert [one.text for one in page.all("span", "sl-bad") if "oldest" in one.text] == ["oldest message 31 s"]
+    assert [one.text for one in page.all("span", "sl-bad") if "oldest" in one.text] == ["oldest message 31 s, late"]
 
 
 def test_queue_whose_document_is_at_fault_is_told_as_one() -> None:

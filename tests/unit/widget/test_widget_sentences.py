@@ -47,7 +47,7 @@ NOUNS = (
 )  # fmt: skip
 # A text of each section, popup and warning.
 PARTS = (
-    "Peek", "Unmute", "Mute failure group", "Dry run all", "Redrive queue", "Pause", "retries suspended",
+    "Peek", "Unmute", "Mute \u201cinvalid-currency", "Dry run all", "Redrive queue", "Pause", "retries suspended",
     "Shadow comparison", "It restarted at", "current scaling", "only draining", "Could not be read.",
     "There is no fleet yet.", "No failure group matches the filter.", "No decision for", "No instance is draining.",
     "kept for inspection", "cost since then", "earlier retries",

@@ -79,7 +79,15 @@ class OperatorCommands:
         self.at.begin_jobs(fleet, min(self.at.invocation.stop_at, now + ANSWER_S))
         with suppress(PortError):  # it is on record, and goes on
             job = self.at.ports.ledger.jobs.job(fleet.name, job.id) or job
-        return {"job": self.at.to_answer(job)}
+        return {"job": self._job_answer(job)}
+
+    def _job_answer(self, job: RedriveJob) -> Answer:
+        """A job, with the cause of its failure group: people know that one, and not the id."""
+        group = None
+        if job.selection.failure_group is not None:
+            with suppress(PortError):  # the job is what was asked for; the name is an extra
+                group = self.at.ports.ledger.failure_groups.failure_group(job.fleet, job.selection.failure_group)
+        return self.at.to_answer(job) | {"failure_group_cause": group.cause if group else None}
 
     def _target(self, request: RedriveRequest, fleet: Fleet) -> Target | None:
         """The queue that everything is to go to; None: each to the queue it came from."""
@@ -143,7 +151,7 @@ class OperatorCommands:
         self.at.log.info("a redrive was acted on", fleet=fleet.name, job=job.id, act=kind, requested_by=who)
         if job.state is JobState.RUNNING:
             self.at.begin_jobs(fleet)
-        return {"job": self.at.to_answer(job)}
+        return {"job": self._job_answer(job)}
 
     def job_status(self, asked: object, _by: str) -> Answer:
         """How a job stands, for who watches it.
@@ -156,7 +164,7 @@ class OperatorCommands:
         job = self.at.ports.ledger.jobs.job(self.at.fleet(request.fleet).name, request.job_id)
         if job is None:
             raise PayloadError(f"job_id: fleet {request.fleet} has no job {request.job_id}")
-        return {"job": self.at.to_answer(job)}
+        return {"job": self._job_answer(job)}
 
     def mute_group(self, asked: object, by: str) -> Answer:
         """Mute a failure group until it is seen again, or unmute it.
@@ -199,7 +207,7 @@ class OperatorCommands:
         self.at.begin_jobs(fleet, min(self.at.invocation.stop_at, self.at.now() + ANSWER_S))
         with suppress(PortError):  # it is on record, and watched
             job = self.at.ports.ledger.jobs.job(fleet.name, job.id) or job
-        return {"job": self.at.to_answer(job)}
+        return {"job": self._job_answer(job)}
 
     def restore(self, asked: object, by: str) -> Answer:
         """Quarantine again a message that was sent back and removed.

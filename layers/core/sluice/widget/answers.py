@@ -1,20 +1,23 @@
 """The operator function's answers to the widget's buttons, as HTML for a popup."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import htpy
 
 from sluice.model.redriving import JobState
-from sluice.widget.elements import and_more, call_action, fold_mark, fraction, payload_note, progress_bar
+from sluice.widget.elements import and_more, call_action, fold_mark, payload_note, scrolling_text, sized
+from sluice.widget.names import plain_name, quoted
 from sluice.widget.redrive_buttons import counted_rate
-from sluice.widget.redrive_jobs import HELD, JOB_STATES, render_job_buttons
+from sluice.widget.redrive_jobs import HELD, job_bar, render_job_buttons, state_pill
 from sluice.widget.style import CSS
 from sluice.widget.text import DOT, counted, duration, safe_text
 
 GROUPS_SHOWN = 25
 OTHER_FLEETS_SHOWN = 10
 SAMPLE_MAX_CHARACTERS = 500
+RETURNED = "failed again"
 _GOES_ON = {
     JobState.RUNNING: "the job continues in the background; the widget shows its progress",
     JobState.WATCHING: "the job is watched until then for messages that fail again; the widget shows whether any did",
@@ -62,7 +65,7 @@ def _dry_run(preview: Mapping[str, Any], request: object, operator_arn: str) -> 
     are = "is" if preview["canary_count"] == 1 else "are"
     least_s = preview["selected_count"] / preview["rate_per_s"]
     return [
-        htpy.h3[f"Dry run: {messages} would be sent", _redrive_button(preview, request, operator_arn)],
+        htpy.h2(".sl-title")[f"Dry run: {messages} would be sent", _redrive_button(preview, request, operator_arn)],
         htpy.p(".sl-quiet")[
             "From the ",
             safe_text(str(preview["from"])),
@@ -89,9 +92,16 @@ def _redrive_button(preview: Mapping[str, Any], request: object, operator_arn: s
             operator_arn,
             {"redrive": {**request, "dry_run": False}},
             "popup",
-            confirmation=f"Send {messages} back to the queue, at most {rate} a second?",
+            confirmation=f"Send {messages}{_of_cause(preview)} of fleet {preview['fleet']} back,"
+            f" at most {rate} a second?",
         ),
     ]
+
+
+def _of_cause(preview: Mapping[str, Any]) -> str:
+    """The one failure group of a dry run, by its cause in plain characters."""
+    causes = [plain_name(str(group["cause"])) for group in preview["groups"]]
+    return f" of {quoted(causes[0])}" if len(causes) == 1 and causes[0] else ""
 
 
 def _dry_run_notes(preview: Mapping[str, Any]) -> list[str]:
@@ -137,7 +147,7 @@ def _other_fleets(preview: Mapping[str, Any], request: object, operator_arn: str
                         operator_arn,
                         {"redrive": {**request, "dry_run": False, "to": name}},
                         "popup",
-                        confirmation=f"Send {messages} to the queue of fleet {name}?",
+                        confirmation=f"Send {messages}{_of_cause(preview)} to the queue of fleet {name}?",
                     ),
                 ]
                 for name in others
@@ -163,11 +173,15 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> htpy.Node:
 
 def _peek(found: Mapping[str, Any]) -> htpy.Node:
     """Some dead letters, which are still in their queue."""
-    messages = found["messages"]
+    # SQS gives them in no order: those that it deletes first come first.
+    messages = sorted(found["messages"], key=lambda one: math.inf if one["left_s"] is None else one["left_s"])
     waiting = "" if found["waiting_count"] is None else f" of about {found['waiting_count']:,}"
     none = "None of them matches." if found["looked_at_count"] else "SQS returned no message."
     return [
-        htpy.h3[f"{counted(found['looked_at_count'], 'dead letter')}{waiting}"],
+        htpy.h2(".sl-title")[
+            f"{counted(found['looked_at_count'], 'dead letter')}{waiting}",
+            htpy.span(".sl-count")["what SQS deletes first is on top"] if len(messages) > 1 else None,
+        ],
         htpy.ul(".sl-cards")[[_dead_letter(message) for message in messages]]
         if messages
         else htpy.p(".sl-quiet")[none],
@@ -186,7 +200,8 @@ def _dead_letter(message: Mapping[str, Any]) -> htpy.Node:
             safe_text(str(message["message_id"]), 100),
             [DOT, "from ", safe_text(str(message["queue"]), 80)] if message.get("queue") else None,
             f"{DOT}SQS deletes it in {duration(left_s)}" if left_s is not None and left_s > 0 else None,
-            f"{DOT}received {counted(message['receive_count'], 'time')}{DOT}{counted(message['size_bytes'], 'byte')}",
+            f"{DOT}received {counted(message['receive_count'], 'time')}{DOT}",
+            sized(message["size_bytes"], is_pointer=bool(message.get("payload"))),
             [
                 [DOT, safe_text(str(name), 60), "=", safe_text(str(text), 60)]
                 for name, text in message["attributes"].items()
@@ -195,7 +210,7 @@ def _dead_letter(message: Mapping[str, Any]) -> htpy.Node:
         payload_note(str(message.get("payload") or "")),
         htpy.details(".sl-sample")[
             htpy.summary["Beginning of the body", fold_mark()],
-            htpy.pre[safe_text(str(message["sample"]), SAMPLE_MAX_CHARACTERS)],
+            scrolling_text("Beginning of the body", safe_text(str(message["sample"]), SAMPLE_MAX_CHARACTERS)),
         ]
         if message["sample"]
         else None,
@@ -207,37 +222,47 @@ def _dead_letter(message: Mapping[str, Any]) -> htpy.Node:
 
 def _job(job: Mapping[str, Any], operator_arn: str) -> htpy.Node:
     state = JobState(job["state"])
-    kind, label = JOB_STATES[state]
+    kind, label = state_pill(state, job["returned_count"])
     if job.get("held_until"):
         label = HELD
     counts = (
         (job["failed_count"], "could not be sent"),
         (job["doubtful_count"], "not sent because of a possible earlier sending"),
-        (job["returned_count"], "failed again"),
+        (job["returned_count"], RETURNED),
     )
     return [
-        htpy.h3[
+        htpy.h2(".sl-title")[
             f"{job['sent_count']:,} of {counted(job['selected_count'], 'message')} sent",
             htpy.span(f".sl-pill{kind}")[label],
-            render_job_buttons(job["fleet"], job["id"], state, operator_arn),
+            render_job_buttons(job["fleet"], job["id"], state, operator_arn, _plain_selection(job)),
         ],
-        progress_bar(
-            [
-                (fraction(job["sent_count"], job["selected_count"]), ".sl-good"),
-                (fraction(job["failed_count"], job["selected_count"]), ".sl-bad"),
-            ]
+        job_bar(
+            state,
+            sent_count=job["sent_count"],
+            returned_count=job["returned_count"],
+            failed_count=job["failed_count"],
+            selected_count=job["selected_count"],
         ),
-        htpy.p(".sl-quiet")[[f"{counted(count, 'message')} {what}. " for count, what in counts if count]],
+        htpy.p(".sl-quiet")[
+            [
+                htpy.span(class_={"sl-warn-text": what == RETURNED})[f"{counted(count, 'message')} {what}. "]
+                for count, what in counts
+                if count
+            ]
+        ],
         htpy.p(".sl-quiet")[safe_text(str(job["note"]), 500)] if job["note"] else None,
         htpy.p(".sl-quiet")[
-            "Job ",
-            safe_text(str(job["id"]), 80),
-            DOT,
-            f"fleet {job['fleet']}",
-            DOT,
-            "requested by ",
+            htpy.b[safe_text(str(cause), 120)] if (cause := job.get("failure_group_cause")) else "Redrive",
+            f" of fleet {job['fleet']}{DOT}requested by ",
             safe_text(str(job["requested_by"]), 120),
             f"{DOT}about {duration(job['left_s'])} left" if job.get("left_s") is not None else None,
             [DOT, _GOES_ON[state]] if state in _GOES_ON else None,
+            [DOT, "job ", safe_text(str(job["id"]), 80)],
         ],
     ]
+
+
+def _plain_selection(job: Mapping[str, Any]) -> str:
+    """The messages of a job for a confirmation: those of its failure group by the cause, in plain characters."""
+    name = plain_name(str(job.get("failure_group_cause") or ""))
+    return quoted(name) if name else "the chosen messages"

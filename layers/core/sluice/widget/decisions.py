@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import htpy
 
 from sluice.model.planning import Action, Decision, Outcome, OutcomeStatus
-from sluice.widget.elements import fold_mark
-from sluice.widget.text import counted, duration, number, safe_text
+from sluice.widget.elements import fold_mark, for_screen_readers
+from sluice.widget.figures import labelled
+from sluice.widget.text import UNKNOWN, counted, duration, safe_text
 from sluice.widget.view import View
 
 DECISIONS_SHOWN = 6  # unfolded
@@ -108,10 +109,16 @@ def _repeats(row: DecisionRow, view: View) -> htpy.Node:
     return [" ", htpy.span(".sl-facts")[f"{row.repeats:,} times since {view.period.minute(row.first_at)}"]]
 
 
-def _move(decision: Decision) -> str:
+def _move(decision: Decision) -> htpy.Node:
     if decision.action is Action.HOLD:
         return f"holding {decision.current:,}"
-    return f"{_ARROWS[decision.action]} {decision.current:,} \N{RIGHTWARDS ARROW} {decision.want:,}"
+    words = "scale out from" if decision.action is Action.SCALE_OUT else "scale in from"
+    return [
+        for_screen_readers(f"{words} {decision.current:,} to {decision.want:,}"),
+        htpy.span(aria_hidden="true")[
+            f"{_ARROWS[decision.action]} {decision.current:,} \N{RIGHTWARDS ARROW} {decision.want:,}"
+        ],
+    ]
 
 
 def _reasons(decision: Decision) -> htpy.Node:
@@ -134,17 +141,23 @@ def _figures(decision: Decision) -> htpy.Node:
         return None
     return htpy.table[
         htpy.thead[
-            htpy.tr[htpy.th["figure"], htpy.th(".sl-figure")["value"], htpy.th(".sl-figure")["age"], htpy.th["source"]]
+            htpy.tr[
+                htpy.th(scope="col")["figure"],
+                htpy.th(".sl-figure", scope="col")["value"],
+                htpy.th(".sl-figure", scope="col")["read before"],
+                htpy.th(scope="col")["source"],
+            ]
         ],
         htpy.tbody[
             [
                 htpy.tr[
-                    htpy.td[safe_text(entry.name)],
-                    htpy.td(".sl-figure")[number(entry.value)],
-                    htpy.td(".sl-figure")[duration(entry.age_s) if entry.age_s is not None else ""],
+                    htpy.td[safe_text(shown.label)],
+                    htpy.td(".sl-figure")[shown.value],
+                    htpy.td(".sl-figure")[duration(entry.age_s) if entry.age_s is not None else UNKNOWN],
                     htpy.td[safe_text(entry.source)],
                 ]
                 for entry in decision.figures
+                for shown in [labelled(entry)]
             ]
         ],
     ]

@@ -17,6 +17,8 @@ The widget only reads. Its buttons call another function, the operator function,
 | name | type | meaning |
 |---|---|---|
 | **fleet** | text, optional | the fleet to show first; without it, the first by name. The others are one click away. |
+| **view** | `fleet` or `fleets`, optional | `fleets` shows all fleets of the stack, the worst first, with a search |
+| **search**, **page** | text, number, optional | with `view: fleets`: a part of a fleet's name, and the page |
 | **filter** | text, optional | show only the failure groups with this text in their cause or id |
 | **failure_group** | text, optional | show the messages of this failure group, one by one, instead |
 | **message_id** | text, optional | show this one quarantined message, whole, instead |

@@ -10,6 +10,7 @@ import htpy
 from sluice.draining.deadlines import due_at
 from sluice.model.draining import Drain, DrainCause, DrainOutcome, DrainState
 from sluice.widget.elements import and_more, call_action, fraction, progress_bar, unread_section
+from sluice.widget.names import instance_name
 from sluice.widget.text import DOT, counted, duration, safe_text
 from sluice.widget.view import Source, View
 
@@ -131,7 +132,7 @@ def _release(drain: Drain, view: View, label: str, warning: str) -> htpy.Node:
             view.settings.operator_arn,
             {"release": {"fleet": view.fleet.name, "instance_id": drain.instance_id}},
             "popup",
-            confirmation=f"{label} this instance of fleet {view.fleet.name} now? {warning}",
+            confirmation=f"{label} {instance_name(drain.instance_id)} of fleet {view.fleet.name} now? {warning}",
         ),
     ]
 

@@ -53,6 +53,12 @@ def call_action(endpoint: str, event: Mapping[str, Any], display: str, confirmat
     )[text]
 
 
+def sized(size_bytes: int, *, is_pointer: bool = False) -> str:
+    """A message's size as SQS counts it: body and attributes. What a pointer stands for is not in it."""
+    what = " of pointer and attributes" if is_pointer else " with its attributes"
+    return f"{counted(size_bytes, 'byte')}{what}"
+
+
 def payload_note(uri: str) -> htpy.Node:
     """Where the body is that a message only points to; nothing for a message that has its body."""
     if not uri:
@@ -62,6 +68,22 @@ def payload_note(uri: str) -> htpy.Node:
         htpy.b[safe_text(uri, URI_MAX_CHARACTERS)],
         ". Sluice keeps the pointer and not the object: a lifecycle rule of the bucket may delete it.",
     ]
+
+
+def for_screen_readers(text: str) -> htpy.Node:
+    """Words in the place of a sign that only eyes read; they take no room."""
+    return htpy.span(".sl-hear")[text]
+
+
+def scrolling_text(label: str, text: htpy.Node, class_: str = "") -> htpy.Node:
+    """A text of many lines that scrolls within its own frame, by keyboard as well.
+
+    Args:
+        label: what it is, for screen readers.
+        text: the text.
+        class_: of the frame, such as `.sl-whole`.
+    """
+    return htpy.pre(class_, tabindex="0", role="group", aria_label=label)[text]
 
 
 def fold_mark() -> htpy.Node:

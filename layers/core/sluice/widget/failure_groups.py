@@ -1,27 +1,24 @@
 """Failure groups as cards: how many messages, when, why, a sample, and the buttons to act on them."""
 
-import re
 from typing import Any
 
 import htpy
 
 from sluice.config.fleet import Fleet, RedriveMode
 from sluice.model.redriving import FailureGroup
-from sluice.redriving.failure_groups import has_known_cause
-from sluice.widget.elements import and_more, call_action, fold_mark, unread_section
+from sluice.redriving.failure_groups import has_known_cause, queue_name
+from sluice.widget.elements import and_more, call_action, fold_mark, scrolling_text, unread_section
+from sluice.widget.names import group_name
 from sluice.widget.redrive_buttons import redrive_buttons
 from sluice.widget.text import DOT, counted, duration, safe_string, safe_text
+from sluice.widget.trend import render_trend
 from sluice.widget.view import Period, Source, View
 
 GROUPS_SHOWN = 25
-TREND_HOURS = 24
-TREND_STEP_PX = 4
-TREND_HEIGHT_PX = 18
 FILTER_FROM_GROUPS = 6  # fewer groups are read faster than filtered
 FILTER_FIELD = "sluice-filter"  # the name of the widget's own field among all forms of a dashboard
 FILTER_MAX_CHARACTERS = 200
 SAMPLE_MAX_CHARACTERS = 1_000  # of a message's beginning: the ledger has half as many
-_PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,80}")
 
 
 def render_failure_groups(view: View, fleet: Fleet) -> htpy.Node:
@@ -34,23 +31,42 @@ def render_failure_groups(view: View, fleet: Fleet) -> htpy.Node:
         (group for group in matching if not group.is_muted),
         key=lambda group: (group.count == 0, -group.last_seen_at),
     )
-    empty = "No failure group matches the filter." if view.filter else "No dead letters are recorded."
     return htpy.section[
         htpy.h3[
             "Failure groups",
-            htpy.span(".sl-count")[f"{quarantined:,} quarantined"],
+            htpy.span(".sl-count")[f"{counted(quarantined, 'message')} quarantined"]
+            if fleet.dead_letter_queues
+            else None,
             _redrive_all(view, fleet, quarantined) if sum(1 for group in groups if group.count) > 1 else None,
         ],
         _filter_form(view, fleet),
         htpy.ul(".sl-cards")[[_card(group, view, fleet) for group in groups[:GROUPS_SHOWN]]]
         if groups
-        else htpy.p(".sl-quiet")[empty],
+        else _no_groups(view, fleet),
         and_more(len(groups) - GROUPS_SHOWN, "failure group"),
         _muted([group for group in matching if group.is_muted], view, fleet),
         _manual_mode(view, fleet) if fleet.redrive.mode is RedriveMode.MANUAL else None,
         htpy.p(".sl-quiet")["There are no buttons: SLUICE_OPERATOR_ARN is not set for the widget's function."]
         if quarantined and not view.redrive_arn and not view.drains_only
         else None,
+    ]
+
+
+def _no_groups(view: View, fleet: Fleet) -> htpy.Node:
+    """Why no failure group is listed: the filter, none failed, or nothing catches what fails."""
+    if view.filter:
+        return htpy.p(".sl-quiet")["No failure group matches the filter."]
+    names = ", ".join(queue_name(url) for url in fleet.dead_letter_queues)
+    if not names:
+        return htpy.p(".sl-quiet")[
+            "This fleet has no dead-letter queue, so that SQS delivers a message that always fails again and again"
+            " until its retention ends. Give the queue a redrive policy, and name its dead-letter queue in the fleet's"
+            " document (dead_letter_queue)."
+        ]
+    return htpy.p(".sl-quiet")[
+        "No dead letters are recorded. A message that fails too often goes to ",
+        htpy.b[safe_text(names)],
+        ", and is then listed here with its cause.",
     ]
 
 
@@ -96,19 +112,18 @@ def _filter_form(view: View, fleet: Fleet) -> htpy.Node:
 def _card(group: FailureGroup, view: View, fleet: Fleet) -> htpy.Node:
     now = view.period.now
     return htpy.li(".sl-card")[
-        htpy.div(".sl-line")[
-            htpy.b[safe_text(group.cause) if group.cause else "no cause given"],
-            render_trend(group, now),
-        ],
+        htpy.div(".sl-line")[htpy.b[safe_text(group.cause) if group.cause else "no cause given"]],
         htpy.div(".sl-facts")[
             htpy.span(class_=["sl-pill", "sl-bad" if group.count else "sl-good"])[f"{group.count:,} in quarantine"],
+            " ",
             _held(group, view) or _retries_suspended(group, fleet, now),
             f" {_history(group)}{DOT}{_times(group, view.period)}",
         ],
         _last_redrive(group, now),
+        render_trend(group, now),
         htpy.details(".sl-sample")[
             htpy.summary["Sample, as received", fold_mark()],
-            htpy.pre[safe_text(group.sample, SAMPLE_MAX_CHARACTERS)],
+            scrolling_text("Sample message, as received", safe_text(group.sample, SAMPLE_MAX_CHARACTERS)),
         ]
         if group.sample
         else None,
@@ -151,8 +166,10 @@ def _retries_suspended(group: FailureGroup, fleet: Fleet, now: float) -> htpy.No
 
 def _buttons(group: FailureGroup, view: View, fleet: Fleet) -> htpy.Node:
     console_arn = view.settings.console_arn
-    what = f"{counted(group.count, 'quarantined message')} of {_name(group)}"
-    question = f"Mute {_name(group)} until another message fails for the same cause? Its messages stay in quarantine."
+    what = f"{counted(group.count, 'quarantined message')} of {group_name(group)}"
+    question = (
+        f"Mute {group_name(group)} until another message fails for the same cause? Its messages stay in quarantine."
+    )
     return htpy.div(".sl-acts")[
         redrive_buttons(view, fleet, {"failure_group": group.id}, what),
         [
@@ -175,44 +192,14 @@ def _last_redrive(group: FailureGroup, now: float) -> htpy.Node:
     last = group.last_redrive
     if last is None:
         return None
-    failed = f"{last.returned_count:,} failed again" if last.returned_count else "none failed again"
     ago = duration(max(0.0, now - last.at))
-    return htpy.div(".sl-facts")[f"Last redrive {ago} ago: {counted(last.sent_count, 'message')} sent, {failed}."]
-
-
-def render_trend(group: FailureGroup, now: float) -> htpy.Node:
-    """The group's dead letters by the hour, as a small picture with its figures in words."""
-    this_hour = int(now // 3_600)
-    counts = dict(group.hours)
-    series = [counts.get(this_hour - back, 0) for back in range(TREND_HOURS - 1, -1, -1)]
-    most = max(series)
-    if not most:
-        return None
-    bars = [
-        htpy.rect(
-            x=f"{index * TREND_STEP_PX}",
-            y=f"{TREND_HEIGHT_PX - height:g}",
-            width=f"{TREND_STEP_PX - 1}",
-            height=f"{height:g}",
-        )
-        for index, count in enumerate(series)
-        if count
-        for height in [max(1.5, round(TREND_HEIGHT_PX * count / most, 1))]
+    return htpy.div(".sl-facts")[
+        f"Last redrive {ago} ago: {counted(last.sent_count, 'message')} sent, ",
+        htpy.span(".sl-warn-text")[f"{last.returned_count:,} failed again"]
+        if last.returned_count
+        else "none failed again",
+        ".",
     ]
-    description = (
-        f"{counted(sum(series), 'dead letter')} in the last {TREND_HOURS} hours:"
-        f" at most {most:,} in one hour, {series[-1]:,} in this hour"
-    )
-    width = TREND_HOURS * TREND_STEP_PX
-    return htpy.svg(
-        ".sl-trend", viewBox=f"0 0 {width} {TREND_HEIGHT_PX}", width=f"{width}", height=f"{TREND_HEIGHT_PX}",
-        role="img", aria_label=description,
-    )[htpy.title[description], bars]  # fmt: skip
-
-
-def _name(group: FailureGroup) -> str:
-    """The group by its id, where that is a plain one."""
-    return f"failure group {group.id}" if _PLAIN_ID.fullmatch(group.id) else "this failure group"
 
 
 # --------------------------------------------------------------------------- muted groups, manual mode

@@ -1,12 +1,12 @@
 """Quarantined messages in a popup: a page of a failure group's messages, and one message whole."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import htpy
 
-from sluice.model.redriving import Attribute, Message, QuarantineEntry
-from sluice.widget.elements import call_action, fold_mark, payload_note
+from sluice.model.redriving import Attribute, FailureGroup, Message, QuarantineEntry
+from sluice.widget.elements import call_action, fold_mark, payload_note, scrolling_text, sized
 from sluice.widget.style import CSS
 from sluice.widget.text import DOT, Clock, counted, duration, safe_text
 from sluice.widget.view import UTC_CLOCK, Theme
@@ -31,15 +31,20 @@ class PopupContext:
 
 
 def render_message_list(
-    entries: Sequence[QuarantineEntry], failure_group: str, after: str | None, context: PopupContext
+    entries: Sequence[QuarantineEntry],
+    failure_group: str,
+    after: str | None,
+    context: PopupContext,
+    group: FailureGroup | None = None,
 ) -> str:
-    """A page of a failure group's messages, oldest first.
+    """A page of a failure group's messages, those that were quarantined first on top.
 
     Args:
         entries: the messages of this page.
         failure_group: the group's id.
         after: the cursor at which the next page begins; None on the last page.
         context: the fleet, the time, and the functions that the buttons call.
+        group: the group, for its cause and its count; None where it is not on record any more.
     """
     more = (
         [
@@ -55,11 +60,22 @@ def render_message_list(
     )
     return _page(
         context,
-        htpy.h3[f"{counted(len(entries), 'message')}, oldest first", htpy.span(".sl-acts")[more]],
+        htpy.h2(".sl-title")[safe_text(group.cause) if group and group.cause else "Messages of this failure group"],
+        htpy.div(".sl-line")[
+            htpy.span(".sl-facts")[_shown_of(len(entries), group)] if entries else None, htpy.span(".sl-acts")[more]
+        ],
         htpy.ul(".sl-cards")[[_entry(entry, context) for entry in entries]]
         if entries
         else htpy.p(".sl-quiet")["No message of this group is in quarantine."],
     )
+
+
+def _shown_of(count: int, group: FailureGroup | None) -> str:
+    """How many of how many, and in which order."""
+    shown = (
+        counted(count, "message") if group is None or group.count <= count else f"{count} of {group.count:,} messages"
+    )
+    return f"{shown}, first quarantined first"
 
 
 def _entry(entry: QuarantineEntry, context: PopupContext) -> htpy.Node:
@@ -68,7 +84,8 @@ def _entry(entry: QuarantineEntry, context: PopupContext) -> htpy.Node:
         htpy.div(".sl-facts")[_facts(entry, context)],
         payload_note(entry.payload),
         htpy.details(".sl-sample")[
-            htpy.summary["Beginning of the body", fold_mark()], htpy.pre[safe_text(entry.sample, SAMPLE_MAX_CHARACTERS)]
+            htpy.summary["Beginning of the body", fold_mark()],
+            scrolling_text("Beginning of the body", safe_text(entry.sample, SAMPLE_MAX_CHARACTERS)),
         ]
         if entry.sample
         else None,
@@ -81,7 +98,7 @@ def _facts(entry: QuarantineEntry, context: PopupContext) -> htpy.Node:
     return [
         f"quarantined {context.clock.minute(entry.at, context.now)}",
         f"{DOT}{counted(entry.attempt, 'earlier retry', 'earlier retries')}",
-        f"{DOT}{counted(entry.size_bytes, 'byte')}{sent}",
+        f"{DOT}{sized(entry.size_bytes, is_pointer=bool(entry.payload))}{sent}",
         _expiry(entry, context),
         [[DOT, safe_text(name, 60), "=", safe_text(text, 60)] for name, text in entry.attributes],
     ]
@@ -129,7 +146,7 @@ def render_message_detail(entry: QuarantineEntry, message: Message, context: Pop
     """
     return _page(
         context,
-        htpy.h3[
+        htpy.h2(".sl-title")[
             htpy.span["Message ", safe_text(message.id, 100)],
             htpy.span(".sl-acts")[_redrive_button(entry, context)],
         ],
@@ -143,8 +160,14 @@ def render_message_detail(entry: QuarantineEntry, message: Message, context: Pop
             else None,
             [[htpy.dt[safe_text(name, 256)], htpy.dd[_value(value)]] for name, value in message.attributes],
         ],
-        htpy.pre(".sl-whole")[safe_text(message.body, BODY_MAX_CHARACTERS)],
+        htpy.div(".sl-facts")[f"Body, {counted(_body_bytes(message), 'byte')}"],
+        scrolling_text("Body", safe_text(message.body, BODY_MAX_CHARACTERS), ".sl-whole"),
     )
+
+
+def _body_bytes(message: Message) -> int:
+    """What SQS counts of the body alone."""
+    return replace(message, attributes=()).size_bytes
 
 
 def _value(value: Attribute) -> htpy.Node:

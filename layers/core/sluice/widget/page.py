@@ -10,26 +10,30 @@ from collections.abc import Sequence
 
 import htpy
 
-from sluice.config.fleet import QUEUES_PATH, ConfigError, Fleet
+from sluice.config.fleet import Fleet
 from sluice.model.observed import Mode
-from sluice.model.planning import Decision
+from sluice.widget.attention import render_attention
 from sluice.widget.chart.drawing import render_chart
-from sluice.widget.chart.samples import OLDEST_AGE, VISIBLE, figure_value, sample_of
-from sluice.widget.decisions import SENTENCE_MAX_CHARACTERS, render_decisions
+from sluice.widget.chart.legend import render_legend
+from sluice.widget.chart.samples import sample_of
+from sluice.widget.decisions import render_decisions
 from sluice.widget.drains import render_drains
-from sluice.widget.elements import call_action
+from sluice.widget.elements import call_action, scrolling_text
 from sluice.widget.failure_groups import render_failure_groups
-from sluice.widget.queues import render_queues, targets
+from sluice.widget.notes import render_notes
+from sluice.widget.overview import FleetsView, render_fleets
+from sluice.widget.queues import render_queues
 from sluice.widget.redrive_jobs import render_jobs
 from sluice.widget.shadow import render_score
 from sluice.widget.style import CSS
-from sluice.widget.text import UNKNOWN, counted, duration, number, safe_text
+from sluice.widget.text import counted, safe_text
+from sluice.widget.tiles import render_tiles
 from sluice.widget.view import Source, Theme, View
 
 WIDE_PX = 860  # from here on two columns fit
 NARROW_PX = 540  # below it a sentence gets a line of its own
 MIN_PX, MAX_PX = 260, 2400  # the widths of a dashboard's grid; any other is a mistake of the caller
-NO_DECISION_S = 300.0  # as the alarm on the planner: no tick in five minutes
+TABS_MAX = 8  # of more fleets the overview is the way to each
 
 
 def render(view: View, theme: Theme, width: int) -> str:
@@ -48,10 +52,17 @@ def render(view: View, theme: Theme, width: int) -> str:
         [
             _head(view),
             _tabs(view),
-            _warnings(view),
-            [_tiles(view, fleet), _body(view, fleet, width)] if fleet else _no_fleet(view),
+            render_attention(view),
+            render_notes(view),
+            [render_tiles(view, fleet), _body(view, fleet, width)] if fleet else _no_fleet(view),
         ],
     )
+
+
+def render_overview(view: FleetsView, theme: Theme, width: int) -> str:
+    """All fleets of the stack, as HTML; the arguments are those of `render`."""
+    width = min(MAX_PX, max(MIN_PX, width))
+    return _document(theme, width, [render_fleets(view), render_notes(view)])
 
 
 def render_problems(title: str, lines: Sequence[str], theme: Theme) -> str:
@@ -101,12 +112,17 @@ def _when(view: View) -> str:
 
 
 def _tabs(view: View) -> htpy.Node:
-    """One button a fleet; that of the fleet that is shown is disabled."""
+    """A button for all fleets, and one a fleet where these are few; that of the fleet that is shown is disabled."""
     chosen = view.fleet.name if view.fleet else None
     if view.settings.console_arn is None or set(view.documents.names) <= {chosen}:
         return None
-    tabs: list[htpy.Node] = []
-    for name in view.documents.names:
+    arn, count = view.settings.console_arn, len(view.documents.names)
+    every = [
+        htpy.button(type="button")[f"All {counted(count, 'fleet')}"],
+        call_action(arn, {"view": "fleets"}, "widget"),
+    ]
+    tabs: list[htpy.Node] = [every]
+    for name in view.documents.names if count <= TABS_MAX else ():
         if name == chosen:
             tabs.append(htpy.button(type="button", disabled=True, aria_current="true")[safe_text(name)])
         else:
@@ -119,116 +135,50 @@ def _tabs(view: View) -> htpy.Node:
     return htpy.div(".sl-tabs", role="group", aria_label="Fleets")[tabs]
 
 
-def _warnings(view: View) -> htpy.Node:
-    notes: list[htpy.Node] = [
-        htpy.div(".sl-note.sl-bad")[
-            htpy.b[f"{failure.source.capitalize()} could not be read. "],
-            safe_text(failure.problem, SENTENCE_MAX_CHARACTERS),
-        ]
-        for failure in view.failures
-    ]
-    notes += [_invalid(view, bad) for bad in view.documents.invalid]
-    notes += [
-        htpy.div(".sl-note.sl-bad")[
-            htpy.b["Earlier versions of a fleet's document could not be read. "],
-            safe_text(problem, SENTENCE_MAX_CHARACTERS),
-        ]
-        for problem in view.documents.unread_versions
-    ]
-    notes += [htpy.div(".sl-note")[safe_text(note, SENTENCE_MAX_CHARACTERS)] for note in view.notes]
-    if (silent_s := _without_decision_s(view)) is not None:
-        notes.append(
-            htpy.div(".sl-note")[
-                htpy.b[f"No decision for {duration(silent_s)}. "],
-                "The planner records a decision about each fleet every three minutes: see its log and its alarm.",
-            ]
-        )
-    return notes
-
-
-def _invalid(view: View, bad: ConfigError) -> htpy.Node:
-    """An invalid document with every problem, and what is still done for its fleet or queue."""
-    problems = htpy.ul[[htpy.li[safe_text(problem, SENTENCE_MAX_CHARACTERS)] for problem in bad.problems]]
-    if QUEUES_PATH in bad.name:
-        title = [htpy.b["The document of queue ", safe_text(bad.name), " is invalid:"]]
-        return htpy.div(".sl-note.sl-bad")[
-            title, problems, "Its fleet runs without this queue until the document is corrected."
-        ]
-    clock = view.period.clock
-    used = next((each for each in view.documents.drain_only if each.document == bad.name), None)
-    drained = (
-        "No earlier version of the document is valid, so its instances are not drained either."
-        if used is None
-        else "Its instances are still drained, by the version of the document from"
-        f" {clock.day(used.written_at)} {clock.second(used.written_at)} {clock.zone}."
-    )
-    return htpy.div(".sl-note.sl-bad")[
-        htpy.b["The document of fleet ", safe_text(bad.name), " is invalid:"],
-        problems,
-        "Until the document is corrected, the fleet's capacity does not change, ",
-        "and its dead letters stay in their queue. ",
-        drained if used or not view.documents.unread_versions else None,
-    ]
-
-
-def _without_decision_s(view: View) -> float | None:
-    """Seconds since the last decision, where they are too many and the time range reaches the present."""
-    if not view.records.decisions or view.period.now - view.period.until > NO_DECISION_S:
-        return None
-    silent_s = view.period.now - view.records.decisions[0][0].at
-    return silent_s if silent_s > NO_DECISION_S else None
+_EXAMPLE = """{
+  "queue": "https://sqs.<region>.amazonaws.com/<account>/orders",
+  "dead_letter_queue": "https://sqs.<region>.amazonaws.com/<account>/orders-dead-letters",
+  "group": "orders",
+  "target_wait_s": 60,
+  "mode": "shadow"
+}"""
 
 
 def _no_fleet(view: View) -> htpy.Node:
+    """A stack without fleets: what a fleet is, and how the first one is made."""
     if view.documents.names or view.failures:
         return None
+    path = view.settings.fleets_path
     return htpy.div(".sl-nothing")[
-        "There is no fleet yet. A fleet is a JSON document in Parameter Store under ",
-        htpy.b[safe_text(view.settings.fleets_path)],
-        ", with the fields name, queue, group and target_wait_s.",
+        htpy.p[
+            htpy.b["There is no fleet yet."],
+            " A fleet is an Auto Scaling group with the queue that its instances consume.",
+        ],
+        htpy.ol(".sl-todo")[
+            htpy.li["Deploy fleet.yaml for it, which checks queue and group and makes everything that they need."],
+            htpy.li[
+                "Or write its document to Parameter Store, as ",
+                htpy.b[safe_text(path), "<name>"],
+                ", with the fields queue, group and target_wait_s:",
+                scrolling_text("Example of a fleet's document", _EXAMPLE),
+            ],
+            htpy.li[
+                "In shadow mode Sluice decides and changes nothing, so that it can be compared with what scales the"
+                " group now. The first decision is here after about three minutes."
+            ],
+        ],
     ]
 
 
-# --------------------------------------------------------------------------- figures at a glance
-
-
-def _tiles(view: View, fleet: Fleet) -> htpy.Node:
-    latest = view.records.decisions[0][0] if view.records.decisions else None
-    backlog = figure_value(latest, VISIBLE) if latest else None
-    oldest_s = figure_value(latest, OLDEST_AGE) if latest else None
-    shortest_s, longest_s = targets(fleet)
-    target = (
-        f"target {duration(shortest_s)}"
-        if shortest_s == longest_s
-        else f"targets {duration(shortest_s)} to {duration(longest_s)}"
-    )
-    late = oldest_s is not None and oldest_s > longest_s
-    quarantined: int | None = sum(group.count for group in view.records.failure_groups)
-    groups = sum(1 for group in view.records.failure_groups if group.count)
-    dead_letters = counted(groups, "failure group") if quarantined else "none in quarantine"
-    if view.is_unread(Source.FAILURE_GROUPS):
-        quarantined, dead_letters = None, "not read"
-    return htpy.dl(".sl-tiles")[
-        _tile("Capacity", number(latest.current) if latest else UNKNOWN, _wanted(latest)),
-        _tile("Backlog", number(backlog), "messages waiting"),
-        _tile("Oldest message", duration(oldest_s), target, bad=late),
-        _tile("Quarantined", number(quarantined), dead_letters),
-    ]
-
-
-def _tile(name: str, value: str, below: str, *, bad: bool = False) -> htpy.Node:
-    return htpy.div[htpy.dt[name], htpy.dd(class_={"sl-bad": bad})[value, htpy.small(title=below)[below]]]
-
-
-def _wanted(latest: Decision | None) -> str:
-    if latest is None:
-        return UNKNOWN
-    return f"{latest.want:,} wanted" if latest.want != latest.current else "as wanted"
+# --------------------------------------------------------------------------- body
 
 
 def _body(view: View, fleet: Fleet, width: int) -> htpy.Node:
     chart_px = round((width - 32) * 0.57) if width >= WIDE_PX else width - 8
-    main = htpy.div(".sl-main")[htpy.section[_chart(view, fleet, chart_px)], render_score(view), render_decisions(view)]
+    chart = htpy.section[_chart(view, fleet, chart_px)]
+    # Whether to act is the question of a fleet in shadow mode: its answer comes first.
+    first = [render_score(view), chart] if fleet.mode is Mode.SHADOW else [chart]
+    main = htpy.div(".sl-main")[first, render_decisions(view)]
     side = htpy.div(".sl-side")[
         render_queues(view, fleet), render_failure_groups(view, fleet), render_jobs(view), render_drains(view)
     ]
@@ -246,6 +196,7 @@ def _chart(view: View, fleet: Fleet, width: int) -> htpy.Node:
     samples = [sample_of(decision, outcome) for decision, outcome in view.records.decisions]
     return [
         render_chart(samples, period=view.period, target_wait_s=fleet.tightest_wait_s, width=width),
+        render_legend(samples, fleet.tightest_wait_s),
         htpy.p(".sl-quiet")[
             f"Only the most recent {counted(len(samples), 'decision')} of this time range"
             f" {'is' if len(samples) == 1 else 'are'} shown, from {view.period.minute(samples[-1].at)} on:"

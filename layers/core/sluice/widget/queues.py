@@ -6,8 +6,9 @@ from sluice.config.fleet import Fleet, QueuePolicy
 from sluice.redriving.failure_groups import queue_name
 from sluice.widget.chart.samples import figure_value
 from sluice.widget.redrive_buttons import redrive_buttons
-from sluice.widget.text import DOT, counted, duration, number, safe_text
+from sluice.widget.text import DOT, counted, number, safe_text
 from sluice.widget.view import View
+from sluice.wording import duration, exactly
 
 # The beginnings of the names of a decision's figures about one of several queues; the queue's name follows.
 WAITING, OLDEST, NEED = "visible in ", "oldest_wait_s in ", "need of "
@@ -43,7 +44,7 @@ def _queue(source: QueuePolicy, view: View, fleet: Fleet, *, quarantined: int) -
             else None,
         ],
         htpy.div(".sl-facts")[
-            f"target {duration(source.target_wait_s or fleet.target_wait_s)}{DOT}priority {source.priority}{DOT}{dead}",
+            f"target {exactly(source.target_wait_s or fleet.target_wait_s)}{DOT}priority {source.priority}{DOT}{dead}",
             _last_figures(source, view, source.target_wait_s or fleet.target_wait_s),
         ],
     ]
@@ -58,7 +59,7 @@ def _last_figures(source: QueuePolicy, view: View, target_wait_s: float) -> htpy
     late = oldest_s is not None and oldest_s > target_wait_s
     return [
         f"{DOT}{counted(round(waiting), 'message')} waiting" if waiting is not None else None,
-        [DOT, htpy.span(class_={"sl-bad": late})[f"oldest message {duration(oldest_s)}"]]
+        [DOT, htpy.span(class_={"sl-bad": late})[f"oldest message {duration(oldest_s)}{', late' if late else ''}"]]
         if oldest_s is not None
         else None,
         f"{DOT}needs a capacity of {number(need)}" if need is not None else None,

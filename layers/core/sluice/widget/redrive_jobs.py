@@ -2,10 +2,11 @@
 
 import htpy
 
-from sluice.model.redriving import JobState, RedriveJob
+from sluice.model.redriving import FailureGroup, JobState, RedriveJob
 from sluice.redriving.jobs.lifecycle import ACTIVE_STATES
 from sluice.redriving.jobs.rules import forecast
 from sluice.widget.elements import and_more, call_action, fraction, progress_bar, unread_section
+from sluice.widget.names import group_name
 from sluice.widget.redrive_buttons import counted_rate
 from sluice.widget.text import DOT, counted, duration, safe_text
 from sluice.widget.view import Source, View
@@ -32,18 +33,18 @@ def render_jobs(view: View) -> htpy.Node:
     if not view.records.jobs:
         return None
     running = sum(1 for job in view.records.jobs if job.state.is_at_work)
-    ordered = sorted(view.records.jobs, key=lambda job: (not job.state.is_at_work, -job.requested_at))
+    paused = sum(1 for job in view.records.jobs if job.state is JobState.PAUSED)
+    # One that is paused waits for an operator: it must not be among those that are not shown.
+    ordered = sorted(view.records.jobs, key=lambda job: (job.state not in ACTIVE_STATES, -job.requested_at))
     return htpy.section[
-        htpy.h3["Redrives", htpy.span(".sl-count")[f"{running} running"]],
+        htpy.h3["Redrives", htpy.span(".sl-count")[f"{running} running" + (f"{DOT}{paused} paused" if paused else "")]],
         htpy.ul(".sl-rows")[[_job(job, view) for job in ordered[:JOBS_SHOWN]]],
         and_more(len(ordered) - JOBS_SHOWN, "redrive"),
     ]
 
 
 def _job(job: RedriveJob, view: View) -> htpy.Node:
-    kind, label = JOB_STATES[job.state]
-    if job.progress.returned_count:
-        kind = JOB_STATES[JobState.CAME_BACK][0]
+    kind, label = state_pill(job.state, job.progress.returned_count)
     facts = f"{job.progress.phase} phase, {counted_rate(job.pacing.rate_per_s)} a second"
     if job.state is JobState.WATCHING:
         facts = f"watched until {view.period.minute(job.pacing.next_at)} for messages that fail again"
@@ -54,22 +55,45 @@ def _job(job: RedriveJob, view: View) -> htpy.Node:
             htpy.b[_selection(job, view)],
             htpy.span(f".sl-pill{kind}")[label],
             htpy.span(".sl-facts")[facts],
-            render_job_buttons(job.fleet, job.id, job.state, view.redrive_arn) if view.redrive_arn else None,
+            render_job_buttons(job.fleet, job.id, job.state, view.redrive_arn, _plain_selection(job, view))
+            if view.redrive_arn
+            else None,
         ],
-        progress_bar(
-            [
-                (fraction(job.progress.sent_count, job.progress.selected_count), ".sl-good"),
-                (fraction(job.progress.failed_count, job.progress.selected_count), ".sl-bad"),
-            ]
+        job_bar(
+            job.state,
+            sent_count=job.progress.sent_count,
+            returned_count=job.progress.returned_count,
+            failed_count=job.progress.failed_count,
+            selected_count=job.progress.selected_count,
         ),
         htpy.div(".sl-facts")[
-            _progress(job, view),
+            htpy.span(class_={"sl-warn-text": bool(job.progress.returned_count)})[_progress(job, view)],
             f"{DOT}{'held' if job.release else 'requested'} {view.period.minute(job.requested_at)} by ",
             safe_text(job.requested_by, 120),
             [[DOT, safe_text(one.by, 120), f" {one.action}"] for one in job.actions[1:][-ACTS_SHOWN:]],
             [DOT, safe_text(job.note)] if job.note else None,
         ],
     ]
+
+
+def state_pill(state: JobState, returned_count: int) -> tuple[str, str]:
+    """Color and label of a job's state; amber as soon as something came back."""
+    kind, label = JOB_STATES[state]
+    return (JOB_STATES[JobState.CAME_BACK][0] if returned_count else kind), label
+
+
+def job_bar(
+    state: JobState, *, sent_count: int, returned_count: int, failed_count: int, selected_count: int
+) -> htpy.Node:
+    """How far a job is: sent, amber for what came back, red for what could not be sent. Green is a job that is done."""
+    stayed_count = max(0, sent_count - returned_count)
+    return progress_bar(
+        [
+            (fraction(stayed_count, selected_count), ".sl-good" if state is JobState.DONE else ".sl-plain"),
+            (fraction(returned_count, selected_count), ".sl-warn"),
+            (fraction(failed_count, selected_count), ".sl-bad"),
+        ]
+    )
 
 
 def _progress(job: RedriveJob, view: View) -> str:
@@ -86,8 +110,8 @@ def _progress(job: RedriveJob, view: View) -> str:
     return f"{job.progress.sent_count:,} of {counted(job.progress.selected_count, 'message')} sent{others}{left}"
 
 
-def render_job_buttons(fleet: str, job_id: str, state: JobState, operator_arn: str) -> htpy.Node:
-    """The buttons of a job that is under way."""
+def render_job_buttons(fleet: str, job_id: str, state: JobState, operator_arn: str, what: str) -> htpy.Node:
+    """The buttons of a job that is under way; `what` names its messages in plain characters."""
     if state not in ACTIVE_STATES:
         return None
     job = {"fleet": fleet, "job_id": job_id}
@@ -100,7 +124,7 @@ def render_job_buttons(fleet: str, job_id: str, state: JobState, operator_arn: s
             operator_arn,
             {"stop": job},
             "popup",
-            confirmation=f"Stop this redrive of fleet {fleet}? Messages that were already sent stay sent.",
+            confirmation=f"Stop the redrive of {what} of fleet {fleet}? Messages that were already sent stay sent.",
         ),
     ]
 
@@ -112,6 +136,22 @@ def _selection(job: RedriveJob, view: View) -> htpy.Node:
         [" of queue ", safe_text(job.selection.queue, 80)] if job.selection.queue else None,
         [" to queue ", safe_text(job.target.queue, 80)] if job.target.queue else None,
     ]
+
+
+def _group_of(job: RedriveJob, view: View) -> FailureGroup | None:
+    return next((group for group in view.records.failure_groups if group.id == job.selection.failure_group), None)
+
+
+def _plain_selection(job: RedriveJob, view: View) -> str:
+    """The messages of a job for a confirmation, where a text from outside has plain characters alone."""
+    if job.selection.from_dead_letters:
+        return "the dead-letter queue"
+    if count := len(job.selection.ids):
+        return counted(count, "chosen message")
+    if job.selection.failure_group is None:
+        return "the chosen messages" if job.selection.narrows else "all failure groups"
+    group = _group_of(job, view)
+    return group_name(group) if group else "a failure group"
 
 
 def _selected(job: RedriveJob, view: View) -> htpy.Node:
@@ -130,5 +170,5 @@ def _selected(job: RedriveJob, view: View) -> htpy.Node:
         return ["Messages: ", [[DOT if index else "", one] for index, one in enumerate(n for n in filters if n)]]
     if job.selection.failure_group is None:
         return "All failure groups"
-    group = next((group for group in view.records.failure_groups if group.id == job.selection.failure_group), None)
+    group = _group_of(job, view)
     return safe_text(group.cause if group and group.cause else f"failure group {job.selection.failure_group}", 120)

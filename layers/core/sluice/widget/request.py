@@ -6,17 +6,19 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.model.payload_error import PayloadError
 from sluice.widget.failure_groups import FILTER_FIELD, FILTER_MAX_CHARACTERS
+from sluice.widget.overview import SEARCH_FIELD, SEARCH_MAX_CHARACTERS
 from sluice.widget.text import Clock, utc_offset_s
 from sluice.widget.view import Period, Theme
 
 DEFAULT_RANGE_S = 3 * 3_600.0  # CloudWatch's own default for a new dashboard
 SHORTEST_RANGE_S = 60.0  # one tick of the schedule
+PAGES_MAX = 10_000  # more than any stack has
 DEFAULT_WIDTH_PX = 600  # half a dashboard on a small screen
 LATEST_MS = 4_102_444_800_000  # the year 2100: a later time was given in another unit than milliseconds
 INPUT_SHOWN_CHARACTERS = 80  # of a wrong value, in the problem about it
@@ -62,6 +64,9 @@ class _Event(BaseModel):
     failure_group: str | None = Field(default=None, max_length=128)
     message_id: str | None = Field(default=None, max_length=128)
     after: str | None = Field(default=None, max_length=300)
+    view: Literal["fleet", "fleets"] = "fleet"
+    search: str | None = Field(default=None, max_length=SEARCH_MAX_CHARACTERS)
+    page: int = Field(default=1, ge=1, le=PAGES_MAX)
     widget_context: _WidgetContext = Field(default=_WidgetContext(), alias="widgetContext")
 
 
@@ -78,6 +83,9 @@ class WidgetRequest:
     failure_group: str | None = None
     message_id: str | None = None
     after: str | None = None  # the cursor at which a page of messages begins
+    all_fleets: bool = False  # the overview in the place of one fleet
+    search: str = ""  # of the overview: a part of a fleet's name
+    page: int = 1  # of the overview
 
 
 def read_request(event: object, now: float) -> WidgetRequest:
@@ -109,18 +117,19 @@ def read_request(event: object, now: float) -> WidgetRequest:
         theme=theme_of(event),
         width_px=round(context.width),
         notes=_notes(fields, zone_is_known=offset_s is not None),
-        filter=_filter(fields),
+        filter=_typed(fields, fields.filter, FILTER_FIELD, FILTER_MAX_CHARACTERS),
         failure_group=fields.failure_group or None,
         message_id=fields.message_id or None,
         after=fields.after or None,
+        all_fleets=fields.view == "fleets",
+        search=_typed(fields, fields.search, SEARCH_FIELD, SEARCH_MAX_CHARACTERS),
+        page=fields.page,
     )
 
 
-def _filter(fields: _Event) -> str:
-    """The event's own filter, also an empty one; else what was typed into the widget's form."""
-    if fields.filter is not None:
-        return fields.filter
-    return str(fields.widget_context.forms.every.get(FILTER_FIELD, ""))[:FILTER_MAX_CHARACTERS]
+def _typed(fields: _Event, own: str | None, field: str, limit: int) -> str:
+    """The event's own text, also an empty one; else what was typed into that field of the widget's forms."""
+    return own if own is not None else str(fields.widget_context.forms.every.get(field, ""))[:limit]
 
 
 def _notes(fields: _Event, *, zone_is_known: bool) -> tuple[str, ...]:
@@ -129,7 +138,8 @@ def _notes(fields: _Event, *, zone_is_known: bool) -> tuple[str, ...]:
     if fields.model_extra:
         names = ", ".join(sorted(fields.model_extra))
         notes.append(
-            f"Unknown parameters: {names}. The widget's parameters are fleet, filter, failure_group and message_id."
+            f"Unknown parameters: {names}."
+            " The widget's parameters are fleet, filter, failure_group, message_id, view, search and page."
         )
     if not zone_is_known:
         notes.append(

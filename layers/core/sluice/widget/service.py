@@ -3,10 +3,12 @@
 A source that cannot be read is shown as such in its place, with what to grant, and hides nothing else.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sluice.config.fleet import Fleet
+from sluice.model.need import Need
 from sluice.model.observed import Mode
 from sluice.model.payload_error import PayloadError
 from sluice.planning.learning.forecasting import WEEK_S
@@ -17,7 +19,8 @@ from sluice.ports.ledger import ConsoleLedger
 from sluice.ports.stack import Ports
 from sluice.widget.documentation import DOCUMENTATION
 from sluice.widget.messages import MESSAGES_PER_PAGE, PopupContext, render_message_detail, render_message_list
-from sluice.widget.page import render, render_problems
+from sluice.widget.overview import FLEETS_PER_PAGE, FleetRow, FleetsView, Ranking, page_count
+from sluice.widget.page import render, render_overview, render_problems
 from sluice.widget.request import WidgetRequest, read_request, theme_of
 from sluice.widget.view import FleetDocuments, FleetRecords, Period, ReadFailure, Source, View, WidgetSettings
 
@@ -56,13 +59,21 @@ class WidgetService:
         try:
             if request.fleet and (request.message_id or request.failure_group):
                 return self._show_messages(request, request.fleet, self.ports())
-            view = self._read_view(request, self.ports())
+            view: View | FleetsView
+            if request.all_fleets:
+                view = read_fleets(request, self.ports(), self.settings)
+            else:
+                view = self._read_view(request, self.ports())
         except PortError as error:  # the ports themselves cannot be made, or a message cannot be read
             text = render_problems("This widget cannot read its stack:", (str(error),), request.theme)
             return WidgetAnswer(text, "the stack could not be read", (str(error),))
         problems = tuple(f"{failure.source}: {failure.problem}" for failure in view.failures)
         problems += tuple(str(error) for error in view.documents.invalid)
-        return WidgetAnswer(render(view, request.theme, request.width_px), "widget rendered", problems + view.notes)
+        if isinstance(view, FleetsView):
+            html = render_overview(view, request.theme, request.width_px)
+        else:
+            html = render(view, request.theme, request.width_px)
+        return WidgetAnswer(html, "widget rendered", problems + view.notes)
 
     def _show_messages(self, request: WidgetRequest, fleet: str, ports: Ports[ConsoleLedger]) -> WidgetAnswer:
         """A page of a failure group's messages, or one message, for a popup."""
@@ -83,7 +94,8 @@ class WidgetService:
             return WidgetAnswer(render_message_detail(entry, ports.archive.load(entry.key), context), "message shown")
         group = request.failure_group or ""
         page, after = ports.ledger.quarantine.quarantined(fleet, group, MESSAGES_PER_PAGE, request.after)
-        return WidgetAnswer(render_message_list(page, group, after, context), "messages listed")
+        known = ports.ledger.failure_groups.failure_group(fleet, group)
+        return WidgetAnswer(render_message_list(page, group, after, context, known), "messages listed")
 
     def _read_view(self, request: WidgetRequest, ports: Ports[ConsoleLedger]) -> View:
         """All that the widget shows of the fleet that is asked for."""
@@ -99,6 +111,41 @@ class WidgetService:
         reader = RecordReader(ports.ledger, request.period)
         records = reader.read(fleet)
         return replace(view, records=records, failures=tuple(reader.failures))
+
+
+def read_fleets(request: WidgetRequest, ports: Ports[ConsoleLedger], settings: WidgetSettings) -> FleetsView:
+    """All that the overview shows: what is known of all fleets, and the records of those of one page."""
+    view = FleetsView(request.period, settings, search=request.search, notes=request.notes)
+    try:
+        loaded = ports.fleets.load(last_usable=True)
+    except PortError as error:
+        return replace(view, failures=(ReadFailure(Source.FLEETS, str(error)),))
+    reader = RecordReader(ports.ledger, request.period)
+    fleets = {fleet.name: fleet for fleet in (*loaded.fleets, *(each.fleet for each in loaded.drain_only))}
+    invalid = frozenset(each.fleet.name for each in loaded.drain_only)
+    ranking = Ranking(fleets, invalid, reader.needs(), request.period.now)
+    found = ranking.found(request.search)
+    page = min(request.page, page_count(len(found)))
+    names = found[(page - 1) * FLEETS_PER_PAGE : page * FLEETS_PER_PAGE]
+    drains = reader.drains_by_fleet() if names else Counter()
+    rows = tuple(
+        replace(
+            reader.row(fleets[name]),
+            drains=drains[name],
+            needs=tuple(ranking.by_fleet.get(name, ())),
+            invalid=name in invalid,
+        )
+        for name in names
+    )
+    return replace(
+        view,
+        documents=_documents(loaded),
+        rows=rows,
+        found=len(found),
+        in_need=ranking.in_need,
+        page=page,
+        failures=tuple(dict.fromkeys(reader.failures)),
+    )
 
 
 @dataclass(slots=True)
@@ -122,8 +169,31 @@ class RecordReader:
             drains=self._try(Source.DRAINS, lambda: ledger.drains.all_of(name)),
             failure_groups=self._try(Source.FAILURE_GROUPS, lambda: ledger.failure_groups.failure_groups(name)),
             jobs=self._try(Source.REDRIVES, lambda: ledger.jobs.jobs(name)),
+            needs=self.needs(),
         )
         return self._with_scores(records, name) if fleet.mode is Mode.SHADOW else records
+
+    def needs(self) -> tuple[Need, ...]:
+        """What needs an operator, of all fleets."""
+        return self._try(Source.NEEDS, self.ledger.needs.noted)
+
+    def drains_by_fleet(self) -> Counter[str]:
+        """How many drains are under way in each fleet, by one query."""
+        return Counter(drain.fleet for drain in self._try(Source.DRAINS, self.ledger.drains.unreleased))
+
+    def row(self, fleet: Fleet) -> FleetRow:
+        """A fleet's row in the overview: its last decision, and how much is in quarantine."""
+        period, ledger = self.period, self.ledger
+        decisions = self._try(
+            Source.DECISIONS,
+            lambda: ledger.decisions.decisions(fleet.name, 1, since=period.since, until=period.until),
+        )
+        quarantined = self._try(Source.FAILURE_GROUPS, lambda: (ledger.quarantine.quarantine_size(fleet.name),))
+        return FleetRow(
+            fleet,
+            latest=decisions[0][0] if decisions else None,
+            quarantined=quarantined[0] if quarantined else None,
+        )
 
     def _with_scores(self, records: FleetRecords, fleet: str) -> FleetRecords:
         """The records with the shadow comparison over a day and over a week."""

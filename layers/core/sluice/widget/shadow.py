@@ -8,6 +8,7 @@ from sluice.planning.shadow.scorecard import SHARES, Score, Side, within
 from sluice.widget.elements import unread_section
 from sluice.widget.text import counted, duration, number, safe_text
 from sluice.widget.view import Source, View
+from sluice.wording import exactly
 
 
 def render_score(view: View) -> htpy.Node:
@@ -20,6 +21,7 @@ def render_score(view: View) -> htpy.Node:
         return htpy.section[
             htpy.h3["Shadow comparison"],
             htpy.p(".sl-quiet")["Nothing to compare yet: the metrics of arrivals are final only after some minutes."],
+            _NOT_APPLIED,
         ]
     score = view.records.day_score
     return htpy.section[
@@ -27,7 +29,11 @@ def render_score(view: View) -> htpy.Node:
         htpy.p[safe_text(score.sentence)],
         htpy.table[
             htpy.thead[
-                htpy.tr[htpy.th["last 24 h"], htpy.th(".sl-figure")["Sluice"], htpy.th(".sl-figure")["current scaling"]]
+                htpy.tr[
+                    htpy.th(scope="col")["last 24 h"],
+                    htpy.th(".sl-figure", scope="col")["Sluice"],
+                    htpy.th(".sl-figure", scope="col")["current scaling"],
+                ]
             ],
             htpy.tbody[[_row(name, ours, theirs) for name, ours, theirs in _rows(score)]],
         ],
@@ -35,7 +41,13 @@ def render_score(view: View) -> htpy.Node:
         htpy.p(".sl-quiet")[safe_text(view.records.week_score.sentence)]
         if view.records.week_score and view.records.week_score.seconds > DAY_S
         else None,
+        _NOT_APPLIED,
     ]
+
+
+_NOT_APPLIED = htpy.p(".sl-quiet")[
+    "Sluice decides and changes nothing. Once it is to scale this fleet, deploy it with the mode act."
+]
 
 
 def _rows(score: Score) -> list[tuple[str, str, str]]:
@@ -46,7 +58,7 @@ def _rows(score: Score) -> list[tuple[str, str, str]]:
         return number(side.late_fraction * side.messages)
 
     ours, theirs = score.shadow, score.acting
-    in_time = "in time" if score.target_wait_s is None else f"within {duration(score.target_wait_s)}"
+    in_time = "in time" if score.target_wait_s is None else f"within {exactly(score.target_wait_s)}"
     return [
         both(in_time, ours=within(ours), theirs=within(theirs)),
         both("late messages", ours=late(ours), theirs=late(theirs)),
@@ -66,7 +78,7 @@ def _p99(side: Side) -> str:
 
 
 def _row(name: str, ours: str, theirs: str) -> htpy.Node:
-    return htpy.tr[htpy.td[name], htpy.td(".sl-figure")[ours], htpy.td(".sl-figure")[theirs]]
+    return htpy.tr[htpy.th(scope="row")[name], htpy.td(".sl-figure")[ours], htpy.td(".sl-figure")[theirs]]
 
 
 def _basis(view: View, score: Score) -> str:

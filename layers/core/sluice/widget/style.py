@@ -34,7 +34,10 @@ CSS = """
   background: var(--button); border: 1px solid var(--button-line); border-radius: 12px; padding: 1px 12px; margin: 0;
   cursor: pointer; white-space: nowrap; }
 .sl button:hover { border-color: var(--primary); color: var(--primary); }
-.sl button:focus-visible, .sl summary:focus-visible { outline: 2px solid var(--primary); outline-offset: 2px; }
+.sl-hear { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+  white-space: nowrap; }
+.sl button:focus-visible, .sl summary:focus-visible, .sl pre:focus-visible,
+.sl input:focus-visible { outline: 2px solid var(--primary); outline-offset: 2px; }
 .sl button.sl-go { background: var(--primary); border-color: var(--primary); color: var(--on-primary); }
 .sl button.sl-go:hover { color: var(--on-primary); filter: brightness(1.12); }
 .sl button[disabled] { background: var(--chip); border-color: var(--chip); color: var(--text); cursor: default; }
@@ -47,16 +50,17 @@ CSS = """
 .sl-tiles dd { font-size: 19px; line-height: 25px; font-weight: 700; white-space: nowrap; color: var(--text); }
 .sl-tiles dd.sl-bad { color: var(--bad); }
 .sl-tiles small { display: block; font-size: 11px; line-height: 14px; font-weight: 400; color: var(--muted);
-  white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+  white-space: normal; overflow-wrap: anywhere; }
+.sl-tiles dd.sl-bad small { color: var(--bad); }
 .sl-body { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 14px 28px; }
 .sl-body section { flex: 1 1 100%; min-width: 0; }
 .sl-wide .sl-body .sl-main { flex: 1.35 1 0; }
 .sl-wide .sl-body .sl-side { flex: 1 1 0; }
 .sl-main, .sl-side { display: flex; flex-direction: column; gap: 14px; flex: 1 1 100%; min-width: 0; }
-.sl h3 { font-size: 13px; line-height: 20px; font-weight: 700; color: var(--text); display: flex; flex-wrap: wrap;
-  align-items: center; gap: 2px 8px; padding-bottom: 4px; border-bottom: 1px solid var(--line); }
-.sl h3 .sl-count { font-weight: 400; color: var(--muted); }
-.sl h3 .sl-acts { margin-left: auto; }
+.sl h3, .sl h2.sl-title { font-size: 13px; line-height: 20px; font-weight: 700; color: var(--text); display: flex;
+  flex-wrap: wrap; align-items: center; gap: 2px 8px; padding-bottom: 4px; border-bottom: 1px solid var(--line); }
+.sl h3 .sl-count, .sl-title .sl-count { font-weight: 400; color: var(--muted); }
+.sl h3 .sl-acts, .sl-title .sl-acts { margin-left: auto; }
 .sl-quiet { color: var(--muted); font-size: 12px; padding: 6px 0 0; }
 .sl-note { border-left: 3px solid var(--warn); background: var(--warn-soft); border-radius: 0 6px 6px 0;
   padding: 6px 10px; margin: 0 0 8px; font-size: 12px; overflow-wrap: anywhere; }
@@ -122,7 +126,7 @@ CSS = """
 .sl table { border-collapse: collapse; width: 100%; margin-top: 4px; font-size: 12px; color: var(--text); }
 .sl th { text-align: left; font-weight: 400; color: var(--muted); padding: 2px 8px 2px 0; border: 0;
   background: transparent; }
-.sl td { padding: 2px 8px 2px 0; border: 0; border-top: 1px solid var(--line); overflow-wrap: anywhere;
+.sl td, .sl tbody th { padding: 2px 8px 2px 0; border: 0; border-top: 1px solid var(--line); overflow-wrap: anywhere;
   background: transparent; }
 .sl td.sl-figure, .sl th.sl-figure { text-align: right; white-space: nowrap; padding-right: 16px; }
 .sl-item { padding: 8px 0; }
@@ -131,8 +135,36 @@ CSS = """
 .sl-card { border: 1px solid var(--line); border-radius: 8px; padding: 8px 10px; min-width: 0; }
 .sl-card .sl-acts { padding-top: 6px; }
 .sl-card .sl-line { flex-wrap: nowrap; align-items: flex-start; }
-.sl-trend { flex: none; margin-left: auto; }
+.sl-trend-row { display: flex; flex-wrap: wrap; align-items: flex-end; gap: 2px 8px; padding: 4px 0 2px; }
+.sl-trend { flex: none; }
 .sl-trend rect { fill: var(--bad); }
+.sl-trend-base { stroke: var(--need); stroke-width: 1; shape-rendering: crispEdges; }
+.sl-warn-text { color: var(--warn); font-weight: 600; }
+.sl .sl-legend { display: flex; flex-wrap: wrap; gap: 2px 12px; padding: 4px 5px 0; font-size: 11px;
+  color: var(--muted); }
+.sl-legend li { display: inline-flex; align-items: center; gap: 5px; }
+.sl svg.sl-swatch { flex: none; width: 16px; height: 12px; }
+.sl .sl-todo { list-style: decimal; padding: 8px 0 0 18px; display: grid; gap: 6px; }
+.sl-todo pre { margin-top: 6px; }
+.sl-fleets th, .sl-fleets td { vertical-align: top; }
+.sl-fleets tbody th { padding: 7px 12px 7px 0; border-top: 1px solid var(--line); width: 46%; }
+.sl-fleets td { padding: 7px 0; }
+.sl-fleets .sl-bad { color: var(--bad); font-weight: 700; }
+.sl-fleets .sl-bad .sl-facts { font-weight: 400; }
+.sl-fleets .sl-facts { padding-top: 2px; }
+.sl button.sl-name { white-space: normal; overflow-wrap: anywhere; text-align: left; border-color: transparent;
+  background: transparent; color: var(--primary); padding: 0; font-size: 13px; }
+.sl button.sl-name:hover { text-decoration: underline; }
+.sl-column { display: none; }
+.sl-narrow .sl-fleets, .sl-narrow .sl-fleets tbody { display: block; }
+.sl-narrow .sl-fleets thead { display: none; }
+.sl-narrow .sl-fleets tr { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 4px 8px;
+  padding: 8px 0; border-top: 1px solid var(--line); }
+.sl-narrow .sl-fleets tbody th { grid-column: 1 / -1; width: auto; border: 0; padding: 0; }
+.sl-narrow .sl-fleets td, .sl-narrow .sl-fleets td.sl-figure { border: 0; padding: 0; text-align: left;
+  white-space: normal; }
+.sl-narrow .sl-column { display: block; font-size: 11px; font-weight: 400; color: var(--muted); }
+.sl .sl-pages { padding-top: 8px; border-top: 1px solid var(--line); }
 .sl-filter { display: flex; gap: 6px; padding: 8px 0 0; }
 .sl-filter form { flex: 1 1 auto; min-width: 0; display: flex; }
 .sl-filter input { flex: 1 1 auto; min-width: 0; font: inherit; color: var(--text); background: transparent;

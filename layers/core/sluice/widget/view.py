@@ -6,6 +6,7 @@ from enum import StrEnum
 from sluice.config.fleet import ConfigError, Fleet
 from sluice.config.history import DrainOnly
 from sluice.model.draining import Drain
+from sluice.model.need import Need
 from sluice.model.planning import Decision, Outcome
 from sluice.model.redriving import FailureGroup, RedriveJob
 from sluice.planning.shadow.scorecard import Score
@@ -30,6 +31,7 @@ class Source(StrEnum):
     FAILURE_GROUPS = "the failure groups"
     REDRIVES = "the redrives"
     SHADOW = "the shadow comparison"
+    NEEDS = "the needs of fleets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,12 @@ class WidgetSettings:
     console_arn: str | None = None  # the widget's own function: tabs, filters and message lists call it
     operator_arn: str | None = None  # the buttons that act call it; None: there are no such buttons
     fleets_path: str = "/sluice/<stack>/fleets/"  # of the fleets' documents in Parameter Store
+
+    @property
+    def stack(self) -> str:
+        """The stack's name, which is the second part of that path."""
+        parts = self.fleets_path.strip("/").split("/")
+        return parts[1] if len(parts) > 1 else "<stack>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +96,7 @@ class FleetRecords:
     jobs: tuple[RedriveJob, ...] = ()  # most recent first
     day_score: Score | None = None  # of a fleet in shadow mode, over the last day
     week_score: Score | None = None  # the same over the last seven days
+    needs: tuple[Need, ...] = ()  # of all fleets: what needs an operator, and some of what did lately
 
 
 @dataclass(frozen=True, slots=True)

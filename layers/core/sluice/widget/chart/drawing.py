@@ -29,6 +29,7 @@ from sluice.widget.chart.scales import (
 )
 from sluice.widget.text import duration, number, short
 from sluice.widget.view import Period
+from sluice.wording import exactly
 
 COLUMN_PX = 7.0  # wide enough to point at
 MARK_PX = 7.0  # marks nearer than this would cover one another
@@ -57,7 +58,7 @@ def render_chart(samples: Sequence[Sample], *, period: Period, target_wait_s: fl
 
     capacity = Panel(tops[0], capacity_scale_top(ordered))
     backlog = Panel(tops[1], round_up(max((entry.backlog or 0.0 for entry in ordered), default=0.0), whole=True))
-    ages_s = [entry.oldest_age_s or 0.0 for entry in ordered]
+    ages_s = [entry.oldest_wait_s or 0.0 for entry in ordered]
     wait = Panel(tops[2], round_duration_up(max([*ages_s, 1.2 * target_wait_s])))
 
     description = describe(every, target_wait_s, period)
@@ -75,7 +76,7 @@ def render_chart(samples: Sequence[Sample], *, period: Period, target_wait_s: fl
         _capacity_panel(capacity, axis, runs),
         _heading(backlog, axis, "Backlog", "messages waiting", short(backlog.top)),
         _backlog_panel(backlog, axis, runs),
-        _heading(wait, axis, "Oldest message", "age", duration(wait.top)),
+        _heading(wait, axis, "Oldest message", "has waited", duration(wait.top)),
         _wait_panel(wait, axis, runs, target_wait_s),
         _marks(capacity, axis, every, period),
         _columns(axis, ordered, period, height - TIME_AXIS_PX),
@@ -126,9 +127,9 @@ def _backlog_panel(panel: Panel, axis: TimeAxis, runs: list[list[Sample]]) -> ht
 
 def _wait_panel(panel: Panel, axis: TimeAxis, runs: list[list[Sample]], target_wait_s: float) -> htpy.Node:
     def y(entry: Sample) -> float:
-        return panel.y(entry.oldest_age_s or 0.0)
+        return panel.y(entry.oldest_wait_s or 0.0)
 
-    known = known_runs(runs, lambda entry: entry.oldest_age_s)
+    known = known_runs(runs, lambda entry: entry.oldest_wait_s)
     return [
         _target(panel, axis, target_wait_s),
         htpy.path(".sl-late", d="".join(_late_area(run, panel, axis, target_wait_s) for run in known)),
@@ -143,13 +144,13 @@ def _target(panel: Panel, axis: TimeAxis, target_wait_s: float) -> htpy.Node:
     name_y = y - 3 if y - panel.y0 > 12 else y + 11
     return [
         htpy.path(".sl-target", d=level_line(y, EDGE_PX, axis.width - EDGE_PX)),
-        htpy.text(".sl-target-name", x=px(EDGE_PX + 3), y=px(name_y))[f"target wait {duration(target_wait_s)}"],
+        htpy.text(".sl-target-name", x=px(EDGE_PX + 3), y=px(name_y))[f"target wait {exactly(target_wait_s)}"],
     ]
 
 
 def _late_area(run: list[Sample], panel: Panel, axis: TimeAxis, target_wait_s: float) -> str:
     """The area between the target and the waits above it."""
-    line = point_line(run, lambda entry: panel.y(max(target_wait_s, entry.oldest_age_s or 0.0)), axis)
+    line = point_line(run, lambda entry: panel.y(max(target_wait_s, entry.oldest_wait_s or 0.0)), axis)
     return f"{line}V{px(panel.y(target_wait_s))}H{px(axis.x(run[0].at))}Z"
 
 
@@ -194,7 +195,7 @@ def _columns(axis: TimeAxis, samples: list[Sample], period: Period, height: floa
             htpy.title[
                 f"{period.second(entry.at)}\n"
                 f"capacity {entry.capacity}, {number(entry.working)} working, need {entry.need}\n"
-                f"backlog {number(entry.backlog)}, oldest message {duration(entry.oldest_age_s)}"
+                f"backlog {number(entry.backlog)}, oldest message {duration(entry.oldest_wait_s)}"
             ]
         ]
         for column, entry in latest.items()

@@ -12,8 +12,10 @@ GAP_PX = 2.5  # over long time ranges a gap must also be wide enough to be seen
 
 # The names of a decision's figures that are drawn here (`planning.explanation`; a test holds them equal).
 VISIBLE = "visible"
-OLDEST_AGE = "oldest_age_s"
+# How long the oldest message has waited by now, as the decision's sentence says. CloudWatch's age of it is late.
+OLDEST_WAIT = "oldest_wait_s"
 WORKING = "working"
+NONE_WAITS = 0.5  # fewer messages are none, as in the decision's sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Sample:
     need: int
     want: int
     backlog: float | None  # None: not read
-    oldest_age_s: float | None
+    oldest_wait_s: float | None
     action: Action
     status: OutcomeStatus
 
@@ -35,6 +37,14 @@ def figure_value(decision: Decision, name: str) -> float | None:
     """A figure of a decision; None if it was not read."""
     value = next((entry.value for entry in decision.figures if entry.name == name), None)
     return value if value is not None and math.isfinite(value) else None
+
+
+def oldest_wait_s(decision: Decision) -> float | None:
+    """Seconds that the oldest waiting message has waited: 0 where none waits, None where it is not known."""
+    waited_s = figure_value(decision, OLDEST_WAIT)
+    if waited_s is None and (visible := figure_value(decision, VISIBLE)) is not None and visible < NONE_WAITS:
+        return 0.0
+    return waited_s
 
 
 def sample_of(decision: Decision, outcome: Outcome) -> Sample:
@@ -47,7 +57,7 @@ def sample_of(decision: Decision, outcome: Outcome) -> Sample:
         need=decision.raw_need,
         want=decision.want,
         backlog=figure_value(decision, VISIBLE),
-        oldest_age_s=figure_value(decision, OLDEST_AGE),
+        oldest_wait_s=oldest_wait_s(decision),
         action=decision.action,
         status=outcome.status,
     )
@@ -70,7 +80,7 @@ def thinned(ordered: Iterable[Sample], pixel_of: Callable[[float], float]) -> li
             entry,
             need=max(last.need, entry.need),
             backlog=_highest(last.backlog, entry.backlog),
-            oldest_age_s=_highest(last.oldest_age_s, entry.oldest_age_s),
+            oldest_wait_s=_highest(last.oldest_wait_s, entry.oldest_wait_s),
         )
     return kept
 
