@@ -11,10 +11,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from sluice.draining.state_machine import UNDER_WAY
 from sluice.memory import Hook
+from sluice.model.need import Need
 from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry
 from sluice.widget.messages import PopupContext, render_message_detail
 from sluice.widget.page import render
@@ -161,6 +163,44 @@ def test_tabs_when_pressed_show_the_other_fleet(open_page: OpenPage) -> None:
     expect(page.locator("#widget h2")).to_have_text("invoices")
     page.get_by_role("button", name="orders").click()
     expect(page.locator("#widget h2")).to_have_text("orders")
+
+
+def test_all_fleets_when_pressed_are_searched_and_lead_to_one(open_page: OpenPage, world: World) -> None:
+    """The overview, a search that is typed into its form, and a fleet of the table: without any script of ours."""
+    world.ports.ledger.needs.note(Need("NothingReceived", "orders", NOW - 20, 1.0))
+    page = open_page()
+    page.get_by_role("button", name="All 2 fleets").click()
+    expect(page.locator("#widget h2")).to_have_text("Fleets")
+    names = page.locator("#widget button.sl-name")
+    expect(names).to_have_text(["orders", "invoices"])
+    page.get_by_label("Search fleets by name").fill("INV")
+    page.get_by_role("button", name="Search").click()
+    expect(names).to_have_text(["invoices"])
+    page.get_by_role("button", name="Show all").click()
+    expect(names).to_have_text(["orders", "invoices"])
+    names.first.click()
+    expect(page.locator("#widget h2")).to_have_text("orders")
+    expect(page.locator("#widget")).to_contain_text("Messages wait, and no consumer takes any")
+
+
+@pytest.mark.parametrize("theme", list(Theme))
+def test_page_and_its_dialogs_when_seen_by_axe_have_no_violation(open_page: OpenPage, theme: Theme) -> None:
+    """The widget within a page, an answer in a popup, and a question, in both themes."""
+    page = open_page(theme=str(theme), range="900")
+    page.select_option("#width", "8")
+    expect(page.locator("#widget")).to_have_attribute("data-shown", "2")
+
+    def violations() -> list[str]:
+        found = Axe().run(page).response["violations"]
+        return [f"{one['id']}: {node['html'][:160]}" for one in found for node in one["nodes"]]
+
+    assert violations() == []
+    page.locator("#widget").get_by_role("button", name="Dry run", exact=True).first.click()
+    expect(page.locator("#popup")).to_contain_text("Nothing was sent by this dry run.")
+    assert violations() == []
+    page.locator("#answer").get_by_role("button", name="Redrive", exact=True).click()
+    expect(page.locator("#question")).to_contain_text("\u201cinvalid-currency: no exchange rate for XTS\u201d")
+    assert violations() == []
 
 
 # --------------------------------------------------------------------------- buttons

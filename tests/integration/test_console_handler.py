@@ -518,6 +518,6 @@ def test_fleet_when_it_needs_an_operator_says_what_and_what_to_do(world: World) 
     world.ports.ledger.needs.note(Need("NothingReceived", "orders", NOW - 20, 1.0))
     world.ports.ledger.needs.note(Need("DrainsExpired", "invoices", NOW - 20, 1.0))
     page = show({"fleet": "orders"}, world.ports)
-    assert "Needs an operator: Messages wait, and no consumer takes any, seen 20 s ago." in page.text
+    assert "Needs an operator: Messages wait, and no consumer takes any, last found 20 s ago." in page.text
     assert "What to do: Read the fleet's last decision in the dashboard, and the consumer's own log" in page.text
     assert "deadline, before" not in page.text

@@ -290,6 +290,9 @@ def test_redrive_group_sends_that_group_alone_when_asked(world: World) -> None:
     world.quarantine("m-3", group="other-12ab")
     answered = world.respond(event("operator-redrive-group"))["job"]
     assert (answered["sent_count"], answered["failure_group"]) == (2, GROUP)
+    group = world.ports.ledger.failure_groups.failure_group("orders", GROUP)
+    assert group is not None
+    assert answered["failure_group_cause"] == group.cause
     assert [entry.message_id for entry in world.ports.ledger.quarantine.quarantined("orders")[0]] == ["m-3"]
 
 

@@ -68,7 +68,8 @@ def test_every_payload_has_a_function_when_invoked() -> None:
         assert line[3] == FUNCTIONS[event.stem.partition("-")[0]]
         assert "--skip-pull-image" in line
     assert len(events()) > 20
-    assert {path.stem for path in events(("console",))} == {"console-describe", "console-messages", "console-render"}
+    console = {"console-describe", "console-fleets", "console-messages", "console-render"}
+    assert {path.stem for path in events(("console",))} == console
 
 
 def test_template_decides_when_the_shell_has_the_same_variables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,7 @@ TRIGGERS = {
     "console-describe",
     "console-render",
     "console-messages",
+    "console-fleets",
     "onboarding-create",
     "onboarding-delete",
 }

@@ -36,6 +36,7 @@ from tests.support.widget_scenes import (
     outcome,
     view,
 )
+from tests.support.widget_views import POPUPS, VIEWS
 from tests.support.widget_world import make_world
 from tests.support.words import Text, find
 
@@ -51,6 +52,8 @@ PARTS = (
     "Shadow comparison", "It restarted at", "current scaling", "only draining", "Could not be read.",
     "There is no fleet yet.", "No failure group matches the filter.", "No decision for", "No instance is draining.",
     "kept for inspection", "cost since then", "earlier retries",
+    "Needs an operator: ", "What to do: ", "All 2 fleets", "1 to 12 of 312 fleets", "no dead-letter queue",
+    "need an operator", "no decision in this time range", "No fleet has", "Deploy fleet.yaml", "Legend of the chart",
     "Unknown parameters", "There is no fleet nothing", "is in the quarantine of", "message by id",
     "The dead-letter queue", "All failure groups", "There are more messages than were counted.",
     "SQS returned no message.", "muted failure group is left out", "SLUICE_TABLE must be set",
@@ -178,6 +181,7 @@ def refused() -> Ports:
 def pages() -> Iterator[str]:
     """Every scene as HTML."""
     yield from (render(each, Theme.LIGHT, 900) for each in views())
+    yield from (made(Theme.LIGHT, 900) for made in (*VIEWS.values(), *POPUPS.values()))
     settings = WidgetSettings(CONSOLE_ARN, OPERATOR_ARN, "/sluice/test/fleets/")
     world = make_world()
     service = WidgetService(lambda: world.ports, lambda: NOW, settings)

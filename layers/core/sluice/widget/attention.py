@@ -40,7 +40,7 @@ def render_attention(view: View) -> htpy.Node:
     return [
         htpy.div(".sl-note.sl-bad")[
             htpy.b["Needs an operator: "],
-            f"{capitalised(REASONS[need.reason].began)}, seen {duration(max(0.0, now - need.seen_at))} ago. ",
+            f"{capitalised(REASONS[need.reason].began)}, last found {duration(max(0.0, now - need.seen_at))} ago. ",
             htpy.br,
             htpy.b["What to do: "],
             safe_text(REASONS[need.reason].to_do.format(stack=view.settings.stack), 600),
