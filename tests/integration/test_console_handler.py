@@ -43,6 +43,7 @@ from tests.support.widget_world import World, make_world
 EVENTS = Path(__file__).parents[2] / "events"
 SETTINGS = WidgetSettings(CONSOLE_ARN, OPERATOR_ARN, "/sluice/test/fleets/")
 READS = {"load", "decisions", "all_of", "failure_groups", "jobs", "noted"}
+LARGEST_BYTES = 60_000  # of a page of the overview, style sheet included: Lambda answers with at most 6 MB
 READS_OF_ALL = {"load", "noted", "unreleased", "decisions", "quarantine_size"}
 
 
@@ -447,6 +448,8 @@ def test_fleets_when_hundreds_are_shown_worst_first_a_page_at_a_time() -> None:
     assert "1 to 25 of 300 fleets" in page.text
     assert "Messages wait, and no consumer takes any." in page.text
     assert {"view": "fleets", "search": "", "page": 2} in [event for _, event in page.actions]
+    html = WidgetService(lambda: world.ports, lambda: NOW, SETTINGS).respond({"view": "fleets"}).text
+    assert len(html.encode()) < LARGEST_BYTES
     last = show({"view": "fleets", "page": 12}, world.ports)
     assert (shown_fleets(last)[0], shown_fleets(last)[-1]) == ("orders", "invoices")  # one has messages in quarantine
     assert "276 to 300 of 300 fleets" in last.text

@@ -1,5 +1,6 @@
 """Texts that mean harm, in every field that others can write: they stay text."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -9,10 +10,11 @@ from sluice.model.redriving import Attribute, Message, QuarantineEntry
 from sluice.widget.drains import INTERRUPTED
 from sluice.widget.messages import PopupContext, render_message_detail, render_message_list
 from sluice.widget.names import NAME_MAX_CHARACTERS, plain_name
-from sluice.widget.page import render, render_problems
+from sluice.widget.page import render, render_overview, render_problems
 from sluice.widget.view import ReadFailure, Source, Theme, View
 from tests.support.widget_html import Page, parse
 from tests.support.widget_scenes import CONSOLE_ARN, HARM, NOW, OPERATOR_ARN, harmed, view
+from tests.support.widget_views import no_match
 
 HARMLESS = "a plain cause"
 LARGEST_BYTES = 200_000  # far under Lambda's answer limit of 6 MB; a browser is quick with it
@@ -146,3 +148,14 @@ def test_messages_when_they_mean_harm_are_shown_as_text(name: str) -> None:
         if name != "empty":
             assert page.skeleton == plain.skeleton
         assert {action.attributes["endpoint"] for action, _ in page.actions} <= {CONSOLE_ARN, OPERATOR_ARN}
+
+
+@pytest.mark.parametrize("name", [name for name in HARM if name != "empty"])
+def test_search_when_it_means_harm_stays_text(name: str) -> None:
+    """What is typed into the search is shown again, as text, in a field and in a sentence."""
+    shown, plain = (
+        parse(render_overview(replace(no_match(), search=text), Theme.LIGHT, 668)) for text in (HARM[name], HARMLESS)
+    )
+    assert shown.problems == []
+    assert shown.skeleton == plain.skeleton
+    assert [event for _, event in shown.actions] == [event for _, event in plain.actions]
