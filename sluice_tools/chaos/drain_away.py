@@ -1,6 +1,10 @@
 """What Sluice needs is away for ten minutes: its functions, the ledger, or Parameter Store.
 
 Nobody is killed for it where the hook's timeout allows: the longest that a heartbeat may be overdue must be shorter.
+
+While Parameter Store is away, a process that begins reads the documents in the ledger's copy. Only in a stack that has
+no copy yet, which its planner makes within its first minutes, does such a process know no group and no hook. Then
+nothing can be asked of it: see `Absence.forgot`.
 """
 
 import math
@@ -38,7 +42,10 @@ class Absence:
         self.part = part
         self.from_at = math.inf if part is None else from_at
         self.until = self.from_at + AWAY_S
-        self.forgot = False  # whether the process that knew the documents died while they could not be read
+        # Whether a process that had never read the documents asked for them in vain. It began when the one before it
+        # crashed, in the absence or before, or with the stack; from nothing but AWS it cannot know whom to hold.
+        self.forgot = False
+        self._knows = False  # whether the process that runs has read them
 
     def now_of(self, part: Part) -> bool:
         """Whether just this part is away now."""
@@ -46,13 +53,19 @@ class Absence:
 
     def fails(self, call: Call) -> bool:
         """Whether a call of a port fails because what it needs is away."""
-        if call.port == "MemoryFleets":
-            return self.now_of(Part.PARAMETERS)
         return call.port in self._world.ledger_ports and self.now_of(Part.LEDGER)
 
     def crashed(self) -> None:
         """A process has died, and with it what it remembered."""
-        self.forgot |= self.now_of(Part.PARAMETERS)
+        self._knows = False
+
+    def read_documents(self) -> None:
+        """The process that runs has read the documents."""
+        self._knows = True
+
+    def asked_for_documents(self) -> None:
+        """Parameter Store was asked for the documents while it was away."""
+        self.forgot |= not self._knows and not self._world.scene.copied
 
     def last_at(self, at: float) -> float:
         """When something was away last, as of a time; both in epoch seconds."""

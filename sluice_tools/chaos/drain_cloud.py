@@ -170,8 +170,7 @@ class DrainCloud:
             work(lambda: world.now + skew_s)
         except Crash:
             world.tell("crashes")
-            world.absence.crashed()
-            world.begin_process()
+            world.crash()
             return False
         except PortError as error:
             world.tell(f"fails: {error}")

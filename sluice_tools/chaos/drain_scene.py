@@ -126,3 +126,4 @@ class Scene:
     talking: bool = False  # its consumers report
     several: bool = False  # and each instance runs several
     away: "Part | None" = None  # for ten minutes
+    copied: bool = True  # the ledger has a copy of the documents, as it has from the first minutes of a stack on

@@ -30,6 +30,7 @@ from sluice_tools.chaos.drain_away import Absence
 from sluice_tools.chaos.drain_cloud import DrainCloud, StoryLog
 from sluice_tools.chaos.drain_commands import StopCommands
 from sluice_tools.chaos.drain_consumers import ConsumerBehaviour
+from sluice_tools.chaos.drain_documents import DrainDocuments
 from sluice_tools.chaos.drain_events import lifecycle_event, spot_event
 from sluice_tools.chaos.drain_queue import DOWN_S, DrainQueue
 from sluice_tools.chaos.drain_scene import (
@@ -114,13 +115,20 @@ class World(Stage):
         self.truth.group.settle()
         seen: dict[str, Any] = {field.name: getattr(self.truth, field.name) for field in fields(self.truth)}
         seen["work"] = self.queue
+        seen["fleets"] = self.documents = DrainDocuments(self, self.fleet)
         self.ports = faulty_ports(Ports(**seen), self.cloud.before_call)
         self.begin_process()
 
     def begin_process(self) -> None:
         """A process of the drainer begins: it remembers nothing."""
+        self.documents.begin_process()
         self.directory = FleetDirectory(self.ports, self.clock, StoryLog(self))
         self.held_at: dict[str, float] = {}
+
+    def crash(self) -> None:
+        """The drainer's process crashes, and another begins."""
+        self.absence.crashed()
+        self.begin_process()
 
     def pass_until(self, time: float) -> None:
         """Let time pass in the group as well."""

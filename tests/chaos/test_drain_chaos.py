@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -24,7 +25,10 @@ from sluice.model.transition_table import Transition
 from sluice_tools.chaos import drain
 from sluice_tools.chaos.drain_away import Part
 from sluice_tools.chaos.drain_cloud import DrainCloud
+from sluice_tools.chaos.drain_documents import WorldCopy
+from sluice_tools.chaos.drain_scene import Chances, InstanceChances, Scene
 from sluice_tools.chaos.drain_world import World
+from sluice_tools.chaos.stage import START
 
 SEEDS = 400
 REPOSITORY = Path(__file__).parents[2]
@@ -224,6 +228,40 @@ def test_harness_finds_who_is_killed_when_the_ledger_is_away_and_nobody_is_held(
     assert "timed out under drain" in _first_violation(_part_is_away(Part.LEDGER))
 
 
+def _leaves_while_parameters_are_away(*, copied: bool, crashes: bool = True) -> World:
+    """An instance begins to leave, and hangs, while Parameter Store is away; its process has crashed before that."""
+    policy = DrainPolicy(deadline_s=1800.0, hook_timeout_s=300.0)
+    chances = Chances(instances=InstanceChances(hangs=1.0))
+    scene = Scene(size=3, away=Part.PARAMETERS, copied=copied)
+    world = World(Random(1), policy, chances, START + 300.0, scene)  # noqa: S311 - no secret
+    from_s = world.absence.from_at - START
+    if crashes:
+        world.after(from_s - 0.1, world.crash)
+    world.after(from_s + 1.0, world.scale_in)
+    return world
+
+
+def test_process_that_leaves_while_parameters_are_away_reads_the_ledgers_copy() -> None:
+    """The next one knows the fleet from that, so that every instance is held until its deadline."""
+    report = drain.play(_leaves_while_parameters_are_away(copied=True))
+    assert report.violations == (), "\n".join(report.story)
+    assert not report.counts.get("timed out")
+
+
+def test_nobody_is_blamed_when_a_process_could_read_the_documents_nowhere() -> None:
+    """In a stack without a copy yet, a process that begins while Parameter Store is away knows no group and no hook."""
+    report = drain.play(_leaves_while_parameters_are_away(copied=False))
+    assert report.violations == (), "\n".join(report.story)
+    assert report.counts.get("timed out"), "the scene must be the one that it is about"
+
+
+def test_harness_finds_who_is_killed_when_the_ledgers_copy_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was before the ledger had a copy."""
+    monkeypatch.setattr(WorldCopy, "head", lambda _: None)
+    world = _leaves_while_parameters_are_away(copied=True)
+    assert "timed out under drain" in drain.play(world).violations[0]
+
+
 def test_harness_finds_who_is_killed_when_parameters_are_away_and_the_documents_are_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -235,7 +273,15 @@ def test_harness_finds_who_is_killed_when_parameters_are_away_and_the_documents_
         return run(cloud, work, label)
 
     monkeypatch.setattr(DrainCloud, "_run", forgetful)
-    assert "timed out under drain" in _first_violation(_part_is_away(Part.PARAMETERS))
+    world = _leaves_while_parameters_are_away(copied=False, crashes=False)
+    assert "timed out under drain" in drain.play(world).violations[0]
+
+
+def test_documents_that_were_read_are_used_while_parameters_are_away() -> None:
+    """The ledger has no copy of them yet, and nobody is killed for that."""
+    report = drain.play(_leaves_while_parameters_are_away(copied=False, crashes=False))
+    assert report.violations == (), "\n".join(report.story)
+    assert not report.counts.get("timed out")
 
 
 @pytest.mark.parametrize(("rows", "move", "expected"), BOOT_MUTANTS)
