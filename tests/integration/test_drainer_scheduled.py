@@ -5,18 +5,19 @@ from typing import Any
 
 import pytest
 
-from sluice.memory import Fault, When
+from sluice.draining.scheduled import AHEAD_S
+from sluice.memory import Decide, Fault, When
 from sluice.model.draining import CommandStatus, DrainState, ScheduledEvent
 from sluice.model.observed import Mode
 from sluice.ports.errors import NeedsFixError, TryLaterError
-from tests.support.drainer_day import EVENTS, START, Day, a_fleet
+from tests.support.drainer_day import EVENTS, START, Day, a_fleet, report
 
 DAY_S = 86_400.0
 
 
-def acting(size: int = 1, mode: Mode = Mode.ACT, **more: Any) -> Day:
-    """A day of a fleet in mode act."""
-    return Day(a_fleet().model_copy(update={"mode": mode}), size=size, **more)
+def acting(size: int = 1, mode: Mode = Mode.ACT, decide: Decide = lambda _: None, **drain: Any) -> Day:
+    """A day of a fleet in mode act, with what its settings say of drains."""
+    return Day(a_fleet(**drain).model_copy(update={"mode": mode}), size=size, decide=decide)
 
 
 def schedule(day: Day, *instance_ids: str, at: float = START + 14 * DAY_S, code: str = "instance-retirement") -> None:
@@ -99,6 +100,25 @@ def test_all_are_drained_at_once_when_their_time_has_nearly_come() -> None:
     old = set(day.instances())
     day.sweep()
     assert leaving(day) == old
+
+
+def test_long_job_has_its_longest_time_when_its_instance_is_to_be_retired() -> None:
+    """Progress puts a drain's deadline off, so that instances are ended by the bound on that before the event."""
+    day = acting(size=4, longest_s=7_200.0)
+    event_at = START + 7_200.0 + AHEAD_S - 60.0
+    schedule(day, *day.instances(), at=event_at)
+    old = set(day.instances())
+    day.sweep()
+    assert leaving(day) == old, "no turn is waited for: a job that reports progress may take two hours"
+    (first, *_) = sorted(old)
+    while day.now < START + 7_000.0:
+        day.invoke(report(first, "draining", day.now))
+        day.sweep(60)
+    assert leaving(day) == {first}, "the others said nothing, and reached their deadline"
+    day.invoke(report(first, "done", day.now))
+    day.sweep(65)
+    assert day.state(first) is DrainState.RELEASED
+    assert day.now < event_at
 
 
 @pytest.mark.parametrize("mode", [Mode.SHADOW, Mode.PAUSED])

@@ -26,12 +26,12 @@ from sluice.ports.stack import Ports
 
 # The share of a fleet's desired capacity that is replaced at a time, though always at least one instance.
 SHARE = 0.1
-# How much earlier than a drain takes an instance is ended at the latest: Auto Scaling and the hook need their time.
+# How much earlier than a drain takes at most an instance is ended at the latest: Auto Scaling and the hook need their time.
 AHEAD_S = 600.0
 
 
 def due(
-    reading: GroupReading, scheduled: Mapping[str, ScheduledEvent], deadline_s: float, now: float
+    reading: GroupReading, scheduled: Mapping[str, ScheduledEvent], longest_s: float, now: float
 ) -> tuple[ScheduledEvent, ...]:
     """The events of the instances to be ended now, the earliest first.
 
@@ -41,7 +41,8 @@ def due(
     Args:
         reading: the fleet's group.
         scheduled: EC2's scheduled events, by instance id.
-        deadline_s: how long a drain of the fleet may take, in seconds.
+        longest_s: how long a drain of the fleet may take at most, with all that progress puts its deadline off, in
+            seconds.
         now: epoch seconds.
     """
     here = [each for each in reading.instances if each.state is Lifecycle.IN_SERVICE and each.id in scheduled]
@@ -51,7 +52,7 @@ def due(
     events = []
     for instance in here:
         event = scheduled[instance.id]
-        if room > 0 or event.at - now < deadline_s + AHEAD_S:
+        if room > 0 or event.at - now < longest_s + AHEAD_S:
             events.append(event)
             room -= instance.weight
     return tuple(events)
@@ -126,8 +127,9 @@ class ScheduledReplacer:
     def _replace(self, fleet: Fleet, reading: GroupReading, scheduled: Mapping[str, ScheduledEvent]) -> list[str]:
         """Replace what is due in one fleet; the ids of the instances that are ended."""
         ender: Ender = self.ports.group if fleet.mode is Mode.ACT else ShadowEnder()
+        longest_s = max(fleet.drain.deadline_s, fleet.drain.bound_s)
         ended = []
-        for event in due(reading, scheduled, fleet.drain.deadline_s, self.now()):
+        for event in due(reading, scheduled, longest_s, self.now()):
             if self.now() >= self.until:
                 break
             try:
