@@ -13,6 +13,7 @@ Faults end at a seeded moment; then everything must come to its end by sweeps. W
     a busy instance is protected from scale-in, and none is for long after its last report
     a drain under way is checked again within a minute of its last fault
     an instance that never booted is not waited for until its deadline
+    an instance that EC2 is to reboot, stop or retire is drained before that, and loses no work that it had time for
     once it is quiet, who has stopped is released soon, and in the end every drain is, or its instance is retained
 """
 
@@ -32,6 +33,7 @@ from sluice.model.observed import Lifecycle
 from sluice_tools.chaos.drain_away import Part
 from sluice_tools.chaos.drain_scene import (
     LAUNCH_HOOK,
+    PROMPT_S,
     REPEAT_S,
     SKEW_S,
     STALL_S,
@@ -45,7 +47,6 @@ from sluice_tools.chaos.drain_world import World
 from sluice_tools.chaos.report import Report
 from sluice_tools.chaos.stage import START
 
-PROMPT_S = 420.0  # the longest pause between two stops, the grace of an intent, a sweep, a command's delivery, twice
 HEARD_S = REPEAT_S + 2 * SWEEP_S + 30.0  # from a report to what the sweep makes of it, once nothing fails
 CHECKED_S = SWEEP_S + 15.0  # the sweep's jitter, wrong clocks, and what the calls of some drains take
 OWED_S = CHECKED_S + 10.0  # a release that is owed is given by the next round
@@ -311,7 +312,8 @@ def build(seed: int) -> World:
         talking=(dice := rng.random()) < 0.4,
         several=dice < 0.2,
         away=rng.choice((*Part, *[None] * 6)),
-        # Drawn by itself, so that the runs of seeds stay as they were.
+        # Drawn by themselves, so that the runs of seeds stay as they were.
+        scheduled=Random(f"scheduled events of {seed}").random() < 0.2,  # noqa: S311 - as above
         copied=Random(f"copy of {seed}").random() < 0.7,  # noqa: S311 - as above
     )
     return World(rng, policy, chances, quiet_at=START + rng.uniform(300, 900), scene=scene)
@@ -344,13 +346,16 @@ def play(world: World, seed: int = 0) -> Report:
             world.after(world.rng.uniform(100, 700), world.scale_out)
     if world.scene.size >= MANY:
         world.after(world.rng.uniform(60, 120), world.empty)
+    if world.scene.scheduled:
+        world.after(world.rng.uniform(30, 600), world.scheduled.schedule)
     if world.happens(world.chances.instances.operator):
         world.after(world.rng.uniform(50, 600), world.cloud.operate)
     if world.happens(world.chances.instances.hook_removed * 0.3):
         world.after(world.rng.uniform(50, 600), world.remove_hook)
     end_at = world.quiet_at + 2 * world.policy.deadline_s + NO_ACTION_KEPT_S + RETENTION_CHECK_S + TALK_S + 10 * SWEEP_S
-    while world.now < end_at and not judge.is_over():
+    while world.now < max(end_at, world.scheduled.last_at + SWEEP_S) and not judge.is_over():
         world.pass_until(world.now + SWEEP_S / 2)
+        world.scheduled.check()
         judge.check_followed()
         judge.check_prompt()
         judge.check_in_service()

@@ -1,5 +1,6 @@
 """The events of the drains' world as EventBridge delivers them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,6 +45,21 @@ def spot_event(instance_id: str, at: float) -> dict[str, Any]:
         "source": "aws.ec2",
         "time": _iso(at),
         "detail": {"instance-id": instance_id, "instance-action": "terminate"},
+    }
+
+
+def health_event(instance_ids: Sequence[str], code: str, at: float) -> dict[str, Any]:
+    """AWS Health: EC2 has scheduled something for these instances."""
+    return {
+        "detail-type": "AWS Health Event",
+        "source": "aws.health",
+        "time": _iso(at),
+        "detail": {
+            "service": "EC2",
+            "eventTypeCategory": "scheduledChange",
+            "eventTypeCode": f"AWS_EC2_{code.upper().replace('-', '_')}_SCHEDULED",
+            "affectedEntities": [{"entityValue": one} for one in instance_ids],
+        },
     }
 
 

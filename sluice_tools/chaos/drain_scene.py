@@ -12,6 +12,7 @@ SWEEP_S = 60.0
 SKEW_S = 2.0  # between AWS's clocks and an invocation's
 STALL_S = 20.0  # the longest that a call takes
 LAMBDA_S = 60.0  # the drainer's timeout
+PROMPT_S = 420.0  # the longest pause between two stops, the grace of an intent, a sweep, a command's delivery, twice
 BOOT_HOOK_S = 200.0  # how long a boot may take until it is ready
 REPEAT_S = 30.0  # how often a consumer repeats itself
 TALK_S = 900.0  # how long after the faults consumers say anything
@@ -126,4 +127,5 @@ class Scene:
     talking: bool = False  # its consumers report
     several: bool = False  # and each instance runs several
     away: "Part | None" = None  # for ten minutes
+    scheduled: bool = False  # EC2 schedules reboots, stops or retirements of its instances, and its fleet acts
     copied: bool = True  # the ledger has a copy of the documents, as it has from the first minutes of a stack on

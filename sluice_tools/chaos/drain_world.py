@@ -25,6 +25,7 @@ from sluice.memory import (
 )
 from sluice.model.consumers import ConsumerStatus
 from sluice.model.draining import HookAction, HookResult
+from sluice.model.observed import Mode
 from sluice.ports.stack import Ports
 from sluice_tools.chaos.drain_away import Absence
 from sluice_tools.chaos.drain_cloud import DrainCloud, StoryLog
@@ -42,6 +43,7 @@ from sluice_tools.chaos.drain_scene import (
     Consumer,
     Scene,
 )
+from sluice_tools.chaos.drain_scheduled import ScheduledEvents
 from sluice_tools.chaos.stage import START, Stage
 
 
@@ -53,6 +55,7 @@ class World(Stage):
         self.behaviour = ConsumerBehaviour(self)
         self.commands = StopCommands(self)
         self.cloud = DrainCloud(self)
+        self.scheduled = ScheduledEvents(self)
         self.policy = policy
         self.chances = chances
         self.scene = scene
@@ -83,6 +86,7 @@ class World(Stage):
             group="consumers",
             target_wait_s=60,
             drain=policy,
+            mode=Mode.ACT if scene.scheduled else Mode.SHADOW,
             launch=LaunchPolicy(hook=LAUNCH_HOOK if scene.launch_hook else None),
         )
         made = memory_ports(self.clock, [self.fleet])
@@ -222,7 +226,7 @@ class World(Stage):
             self.noticed_at[instance_id] = self.now
             self.truth.instances.spot.add(instance_id)
             self.cloud.deliver(spot_event(instance_id, self.now), f"spot {instance_id}")
-            self.after(SPOT_NOTICE_S, lambda: self._take_back(instance_id))
+            self.after(SPOT_NOTICE_S, lambda: self.take_back(instance_id))
         elif reading.desired and self.rng.random() < 0.5:
             self.truth.group.set_desired(self.fleet.group, reading.desired - 1)
         else:
@@ -247,8 +251,8 @@ class World(Stage):
         self.excused |= {action.instance_id for action in self.waiting()}
         self.truth.group.delete_hook(self.fleet.group, self.policy.hook)
 
-    def _take_back(self, instance_id: str) -> None:
-        """The two minutes are over: the machine is gone, whatever holds its instance."""
+    def take_back(self, instance_id: str) -> None:
+        """EC2's time is over: the machine is gone, whatever holds its instance."""
         self._end_machine(instance_id)
         self._lose(instance_id)
 

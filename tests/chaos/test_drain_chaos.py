@@ -16,17 +16,27 @@ from sluice.config.fleet import DrainPolicy
 from sluice.consumers import protection
 from sluice.consumers import state_machine as launching_state_machine
 from sluice.consumers.state_machine import BootEventKind
-from sluice.draining import observations, release, service, signs_of_life, state_machine, stop_command
+from sluice.draining import observations, release, scheduled, service, signs_of_life, state_machine, stop_command
 from sluice.draining.events import DrainReported, EventKind
 from sluice.draining.holding import WaitingHolder
 from sluice.model.consumers import BootState, BootStep, Consumer, ConsumerStatus
-from sluice.model.draining import RELEASE_OWED, UNDER_WAY, CompleteHook, Drain, DrainState, DrainStep, HookResult
+from sluice.model.draining import (
+    RELEASE_OWED,
+    UNDER_WAY,
+    CompleteHook,
+    Drain,
+    DrainState,
+    DrainStep,
+    HookResult,
+    ScheduledEvent,
+)
 from sluice.model.transition_table import Transition
 from sluice_tools.chaos import drain
 from sluice_tools.chaos.drain_away import Part
 from sluice_tools.chaos.drain_cloud import DrainCloud
 from sluice_tools.chaos.drain_documents import WorldCopy
 from sluice_tools.chaos.drain_scene import Chances, InstanceChances, Scene
+from sluice_tools.chaos.drain_scheduled import ScheduledEvents
 from sluice_tools.chaos.drain_world import World
 from sluice_tools.chaos.stage import START
 
@@ -72,6 +82,10 @@ def _runs_several(world: World) -> bool:
 
 def _makes_progress(world: World) -> bool:
     return world.scene.talking and world.policy.longest_s is not None
+
+
+def _has_scheduled_events(world: World) -> bool:
+    return world.scene.scheduled
 
 
 def _part_is_away(part: Part) -> Fits:
@@ -233,7 +247,7 @@ def _leaves_while_parameters_are_away(*, copied: bool, crashes: bool = True) -> 
     policy = DrainPolicy(deadline_s=1800.0, hook_timeout_s=300.0)
     chances = Chances(instances=InstanceChances(hangs=1.0))
     scene = Scene(size=3, away=Part.PARAMETERS, copied=copied)
-    world = World(Random(1), policy, chances, START + 300.0, scene)  # noqa: S311 - no secret
+    world = World(Random(1), policy, chances, START + 300.0, scene)
     from_s = world.absence.from_at - START
     if crashes:
         world.after(from_s - 0.1, world.crash)
@@ -328,6 +342,39 @@ def test_harness_finds_the_fault_when_progress_puts_nothing_off(monkeypatch: pyt
     monkeypatch.setattr(signs_of_life, "_put_off", lambda drain, *_: drain)
     violation = _first_violation(_makes_progress)
     assert "though it makes progress" in violation, violation or "no seed noticed"
+
+
+def test_harness_finds_who_stays_when_scheduled_events_are_heard_of_by_aws_health_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its events may be lost, and the sweep would not look."""
+    monkeypatch.setattr(scheduled.ScheduledReplacer, "sweep", lambda *_: None)
+    violation = _first_violation(_has_scheduled_events)
+    assert "and it is still in service" in violation, violation or "no seed noticed"
+
+
+def test_harness_finds_who_stays_when_scheduled_instances_wait_for_their_turn_to_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As if a tenth of the fleet was missing at a time however near the scheduled time is."""
+    monkeypatch.setattr(scheduled, "AHEAD_S", -1e9)
+    violation = _first_violation(_has_scheduled_events)
+    assert "and it is still in service" in violation, violation or "no seed noticed"
+
+
+def test_harness_finds_the_work_that_is_lost_when_scheduled_instances_are_ended_at_the_last_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As Auto Scaling does it by itself. That they are still in service is not looked at here."""
+    due = scheduled.due
+
+    def at_the_last_minute(*arguments: Any) -> tuple[ScheduledEvent, ...]:
+        return tuple(event for event in due(*arguments) if event.at - arguments[-1] < 60.0)
+
+    monkeypatch.setattr(scheduled, "due", at_the_last_minute)
+    monkeypatch.setattr(ScheduledEvents, "check", lambda _: None)
+    violation = _first_violation(_has_scheduled_events)
+    assert "its work is lost" in violation, violation or "no seed noticed"
 
 
 def test_harness_finds_the_fault_when_protection_is_never_lifted(monkeypatch: pytest.MonkeyPatch) -> None:

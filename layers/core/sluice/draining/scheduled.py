@@ -26,7 +26,7 @@ from sluice.ports.stack import Ports
 
 # The share of a fleet's desired capacity that is replaced at a time, though always at least one instance.
 SHARE = 0.1
-# How much earlier than a drain takes at most an instance is ended at the latest: Auto Scaling and the hook need their time.
+# What is left for Auto Scaling and the hook between the end of an instance's longest drain and its time, in seconds.
 AHEAD_S = 600.0
 
 
