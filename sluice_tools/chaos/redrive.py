@@ -10,6 +10,9 @@ port takes time, in which
 anything that falls due happens, other invocations of the redriver included. Faults end at a seeded moment; then all
 must be worked on in the end.
 
+Of a FIFO message group dead letters are retried one at a time, in order (`redrive_order`). Its batches too are handed
+over twice now and then.
+
 At every instant: each message that is not worked on is somewhere, and at most one copy of it is in its queue; in the
 end none was worked on twice but by an operator's `again`. Nothing is sent to another queue than its own, and nothing
 to a paused one unless an operator says so. No job is stopped, or said to have come back, unless a copy that it sent was

@@ -48,8 +48,26 @@ class Invocations(Traffic):
         if not received:
             return
         event = {"Records": [as_record(message, self.truth.queue.facts(url).arn) for message in received]}
-        for _ in range(2 if self.happens(self.chances.doubled) and not self.fifo else 1):
+        times = 2 if self.happens(self.chances.doubled) else 1
+        if self.fifo:
+            self.deliver_in_turn(url, event, received, times)
+            return
+        for _ in range(times):
             self.after(self.rng.uniform(0, 1), lambda: self.deliver(url, event, received))
+
+    def deliver_in_turn(self, url: str, event: Mapping[str, Any], received: Sequence[Message], times: int) -> None:
+        """Deliveries of one batch, none before the last is over: of a FIFO message group Lambda has one at a time.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+        """
+
+        def next_one() -> None:
+            self.deliver(url, event, received)
+            if times > 1:
+                self.counts["FIFO batches doubled"] += 1
+                self.deliver_in_turn(url, event, received, times - 1)
+
+        self.after(self.rng.uniform(0, 1), next_one)
 
     def deliver(self, url: str, event: Mapping[str, Any], received: Sequence[Message]) -> None:
         """One delivery of a batch."""

@@ -17,6 +17,7 @@ from sluice.redriving.failure_groups import OWN_PREFIX
 from sluice.redriving.message_copy import origin_of
 from sluice_tools.chaos.deterministic_threads import Turns
 from sluice_tools.chaos.redrive_queue import Chances, Habit, Order, PartialQueue, message_name
+from sluice_tools.chaos.redrive_order import RetryOrder
 from sluice_tools.chaos.redrive_work import FaultyWorkQueue, WorkChances
 
 START = 1_800_000_000.0
@@ -59,10 +60,13 @@ class Scene:
     paused: dict[str, float] = field(default_factory=dict)  # queues that are, since when
     sides: list[tuple[tuple[str, float], Turns[Any]]] = field(default_factory=list)  # of those: work side by side
     _numbers: Any = field(default_factory=itertools.count)
+    retries: RetryOrder = field(init=False)
     truth: Any = field(init=False)
     ports: Ports = field(init=False)
 
     def __post_init__(self) -> None:
+        settles_s = self.fleet.target_wait_s + MAX_RECEIVES * VISIBILITY_S
+        self.retries = RetryOrder(self, settles_s, TIMEOUT_S + 2 * SKEW_S)
         whole = memory_ports(self.clock)
         queue = PartialQueue(
             self.clock,
@@ -218,6 +222,7 @@ class Scene:
             return
         self.looked_at.add((where, message.id))
         if where in self.fleet.dead_letter_queues:
+            self.retries.entered(message.body)
             for url in self.queues:
                 if (origin := origin_of(message, self.truth.queue.facts(url))) and origin.job_id:
                     self.came_back.setdefault(origin.job_id, []).append(self.now)
@@ -245,6 +250,8 @@ class Scene:
                 self.violate(f"{message_name(message.body)} would be delayed {delay_s} s")
             if self.fifo:
                 self.check_order(message)
+            if self.fifo and label.startswith("batch"):
+                self.retries.check(message)
 
     def count_sent(self, message: Message) -> None:
         """The queue has taken a message: without an operator it does so `max_retries` times at most."""
@@ -254,6 +261,7 @@ class Scene:
             self.redriven[message.body] += 1
             return
         self.counts["retried"] += 1
+        self.retries.sent(message.body)
         self.sent_back[message.body] += 1
         most = self.fleet.redrive.max_retries
         if self.orders[message.body].habit is not Habit.KEEPS:

@@ -10,6 +10,7 @@ from sluice.memory import Crash, When
 from sluice.model.redriving import JobState
 from sluice.ports.errors import TryLaterError
 from sluice.redriving.fifo_order import LAST_BY_S, Cut, arranged, cut_of, settles_within_s, uniform_of
+from sluice.redriving.letter_history import LetterPast
 from sluice.redriving.letter_results import DeadLetterResult
 from tests.support.redrive_worlds import VISIBILITY_S, World, failing, fleet, letter
 
@@ -50,11 +51,11 @@ class Shop(World):
             self.now += STEP_S
 
 
-def failed(*bodies: str, **policy: object) -> Shop:
+def failed(*bodies: str, attributes: int = 0, **policy: object) -> Shop:
     """A shop whose orders of one customer have failed and lie in the dead-letter queue in order."""
     shop = Shop(**policy)  # type: ignore[arg-type]
     for body in bodies or ORDERS:
-        shop.put_dead(body, message_group="customer 7")
+        shop.put_dead(body, message_group="customer 7", **{f"a{number}": "x" for number in range(attributes)})
         shop.now += 0.1
     return shop
 
@@ -74,6 +75,15 @@ def test_create_pay_cancel_are_retried_one_at_a_time_in_order() -> None:
 def test_what_follows_waits_when_create_fails_again_in_its_retries(failures: int) -> None:
     """A copy that comes back lies behind what waited for it, and is retried before that all the same."""
     shop = failed(broken=failures, max_retries=3)
+    shop.pass_time(3_600)
+    assert shop.done == list(ORDERS)
+    assert shop.tries == ["create"] * (failures + 1) + ["pay", "cancel"]
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3, 4])
+def test_what_follows_waits_when_the_copy_has_no_room_for_sluices_attributes(failures: int) -> None:
+    """SQS takes ten attributes: a copy that comes back without a stamp is known by its body, and goes first as well."""
+    shop = failed(broken=failures, max_retries=3, attributes=10)
     shop.pass_time(3_600)
     assert shop.done == list(ORDERS)
     assert shop.tries == ["create"] * (failures + 1) + ["pay", "cancel"]
@@ -172,7 +182,7 @@ def test_arranged_has_each_once_and_what_was_retried_first(groups: list[int], re
     """An order of all messages, in which what was not retried keeps the order in which SQS gave it."""
     shop = Shop()
     messages = [letter(f"{i}", id=f"m-{i}", message_group=f"g{group}") for i, group in enumerate(groups)]
-    order = arranged(messages, shop.to, lambda message: int(message.body) in retried)
+    order = arranged(messages, shop.to, lambda message: LetterPast(is_retried=int(message.body) in retried))
     assert sorted(order) == list(range(len(messages)))
     assert order == sorted(order, key=lambda i: (i not in retried, i))
 

@@ -92,7 +92,7 @@ class DeadLetterProcessor:
             reason = f"could not be judged: {error}"
             return tuple(DeadLetterResult(message.id, LetterOutcome.KEPT, reason) for message in messages)
         self._cut = fifo_order.cut_of(batch or messages) if self.to.fifo else fifo_order.Cut()
-        order = fifo_order.arranged(messages, self.to, lambda message: self._retried_at(message) is not None)
+        order = fifo_order.arranged(messages, self.to, lambda message: self._past_of(message, takes=False))
         results = self._process_rounds([messages[i] for i in order])
         return self._with_releases([results[order.index(i)] for i in range(len(messages))])
 
@@ -164,8 +164,8 @@ class DeadLetterProcessor:
         self._beside = {}
         self._handled = dict(self.ports.ledger.attempts.handled(self.fleet.name, keys, self.now()))
 
-    def _past_of(self, message: Message) -> LetterPast:
-        """What is known of a dead letter from before; the retry that it answers answers for no other of the batch."""
+    def _past_of(self, message: Message, *, takes: bool = True) -> LetterPast:
+        """What is known of a dead letter from before. What it takes, the retry that it answers, is no other's."""
         key = body_key(message, self.to)
         past = past_of(
             message,
@@ -175,8 +175,9 @@ class DeadLetterProcessor:
             window_s=return_window_s(self.fleet, self.to.visibility_s),
             limit=self.fleet.redrive.max_retries,
         )
-        self._handled[key] = tuple(one for one in self._handled[key] if one is not past.answers)
-        self._pasts[message.id] = past
+        if takes:
+            self._handled[key] = tuple(one for one in self._handled[key] if one is not past.answers)
+            self._pasts[message.id] = past
         return past
 
     def _judge(self, message: Message) -> Verdict:

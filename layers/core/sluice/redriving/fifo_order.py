@@ -30,6 +30,7 @@ from sluice.model.frozen import dataclass
 from sluice.model.redriving import Message
 from sluice.ports.aws_services import Queue, QueueFacts
 from sluice.ports.errors import PortError
+from sluice.redriving.letter_history import LetterPast
 from sluice.redriving.message_copy import Destination, origin_of
 
 # Lambda's largest batch of a FIFO queue.
@@ -63,19 +64,26 @@ def settles_within_s(fleet: Fleet, to: QueueFacts) -> float:
     return fleet.target_wait_s + (to.max_receive_count or 1) * to.visibility_s
 
 
-def arranged(messages: Sequence[Message], to: Destination, is_retried: Callable[[Message], bool]) -> list[int]:
+def arranged(messages: Sequence[Message], to: Destination, past_of: Callable[[Message], LetterPast]) -> list[int]:
     """Indexes of a batch's messages in the order of their message groups: what was retried, what came back, the rest.
 
     Args:
         messages: as SQS gave them.
         to: the queue that they came from.
-        is_retried: whether a message was sent back, so that its copy is under way or settled.
+        past_of: what is known of one: whether it was sent back, so that its copy is under way or settled, and whether
+            it is a copy that came back. One without room for a stamp of Sluice's is known for that by its body alone.
     """
     indexes = list(range(len(messages)))
     if not to.fifo:
         return indexes
-    ranks = [0 if is_retried(message) else 1 if origin_of(message, to) else 2 for message in messages]
+    ranks = [_rank(past_of(message), came_back=origin_of(message, to) is not None) for message in messages]
     return sorted(indexes, key=lambda i: (ranks[i], i))
+
+
+def _rank(past: LetterPast, *, came_back: bool) -> int:
+    if past.is_retried:
+        return 0
+    return 1 if came_back or (past.is_copy and past.twin is None) else 2
 
 
 @dataclass(frozen=True, slots=True)
