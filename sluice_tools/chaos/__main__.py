@@ -68,19 +68,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _tell(name: str, run: Run, seeds: range, jobs: int) -> dict[str, int]:
     """Run one scenario, print its failing stories and one line about all; the summary."""
-    failed = 0
+    failed: list[int] = []
     counts: Counter[str] = Counter()
     for report in _reports(run, seeds, jobs):
         counts.update(report.counts)
         if not report.violations:
             continue
-        failed += 1
-        if failed <= STORIES_MAX:
+        failed.append(report.seed)
+        if len(failed) <= STORIES_MAX:
             print(f"--- {name}, seed {report.seed}", *report.story, sep="\n")
             print(*(f"VIOLATION: {violation}" for violation in report.violations), sep="\n")
     summary = ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items()))
-    print(f"{name}: {len(seeds):,} seeds, {failed} with violations; {summary}")
-    return {"seeds": len(seeds), "violations": failed}
+    print(f"{name}: {len(seeds):,} seeds, {len(failed)} with violations; {summary}")
+    if failed:
+        print(f"{name}: the seeds with violations are {', '.join(map(str, failed))}")
+    return {"seeds": len(seeds), "violations": len(failed)}
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ class Judge:
             drain = call.args[0]
             if drain.action is not None:
                 self._followed_since.setdefault(drain.instance_id, world.now)
-            if drain.state is DrainState.DONE and world.consumers[drain.instance_id].awaited(world.now):
+            if drain.state is DrainState.DONE and world.is_awaited(drain.instance_id):
                 world.violate(f"{drain.instance_id}: on record as done while its consumer works")
             if drain.state is DrainState.EXPIRED:
                 self._check_silent(drain.instance_id, drain.deadline_at)
@@ -153,7 +153,7 @@ class Judge:
     def _may_release(self, instance_id: str) -> bool:
         """Whether an instance's release interrupts nobody, or was ordered, or is due."""
         world = self._world
-        done = not world.consumers[instance_id].awaited(world.now)
+        done = not world.is_awaited(instance_id)
         return done or instance_id in world.released_by_operator or world.now >= self._deadline_of(instance_id)
 
     def _deadline_of(self, instance_id: str) -> float:
@@ -169,7 +169,7 @@ class Judge:
         """An instance has ended: its consumer interrupted only if it was due, or if faults kept heartbeats away."""
         world = self._world
         consumer = world.consumers.get(instance_id)
-        if consumer is None or not consumer.awaited(world.now) or instance_id in world.excused:
+        if consumer is None or not world.is_awaited(instance_id) or instance_id in world.excused:
             return
         if world.waiting_since.get(instance_id) is None and world.hook_removed:
             return  # nothing was left to hold it

@@ -128,7 +128,7 @@ class DrainCloud:
                 self._service(now, now() + LAMBDA_S).respond(payload)
 
         succeeded = self._run(work, label)
-        if succeeded and "consumer" in payload.get("detail", {}):
+        if succeeded and payload.get("source") == "sluice.consumer":
             self._note_known(payload["detail"]["instance-id"])
         heard = payload.get("detail", {}).get("state") in {ConsumerStatus.BUSY, ConsumerStatus.DRAINING}
         if heard and succeeded and faults == world.counts["faults"]:

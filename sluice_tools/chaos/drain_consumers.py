@@ -29,7 +29,9 @@ class ConsumerBehaviour:
                 world.after(back_s, lambda: world.truth.instances.without_agent.discard(instance_id))
         # Progress puts the deadline off only as long as consumers report.
         long_s = 0.8 * world.policy.deadline_s
-        never_boots = world.happens(world.chances.instances.never_boots)
+        # One that comes out of a warm pool has booted before, so that Systems Manager knows its agent for good.
+        first_life = instance_id not in world.consumers
+        never_boots = world.happens(world.chances.instances.never_boots) and first_life
         never_ready = never_boots or world.happens(world.chances.instances.never_ready)
         if never_boots:
             world.truth.instances.never_registered.setdefault(instance_id, world.now)

@@ -114,5 +114,5 @@ class ScheduledEvents:
         reachable = event.instance_id not in world.truth.instances.without_agent
         work_s = max(each.work_s for each in consumer.all)
         there_was_time = self._due_at(event) + BEGUN_S + PROMPT_S + work_s < event.at
-        if willing and reachable and there_was_time and consumer.awaited(world.now):
+        if willing and reachable and there_was_time and world.is_awaited(event.instance_id):
             world.violate(f"{event.instance_id}: its work is lost to its {event.code}, though there was time")

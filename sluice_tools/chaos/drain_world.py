@@ -24,7 +24,7 @@ from sluice.memory import (
     memory_ports,
 )
 from sluice.model.consumers import ConsumerStatus
-from sluice.model.draining import HookAction, HookResult
+from sluice.model.draining import CommandStatus, HookAction, HookResult
 from sluice.model.observed import Mode
 from sluice.ports.stack import Ports
 from sluice_tools.chaos.drain_away import Absence
@@ -148,6 +148,19 @@ class World(Stage):
         down_until = min(at, self.queue.down_at + DOWN_S) if self.queue.down_at <= at else 0.0
         away_until = 0.0 if self.absence.must_be_survived() else self.absence.last_at(at)
         return max(self.troubled_at, down_until, away_until)
+
+    def is_awaited(self, instance_id: str) -> bool:
+        """Whether an instance must be held for a consumer at work that can be known.
+
+        One at a launch hook, of which no report ever came through, is taken for one that never got ready: only a stop
+        that runs on its instance tells otherwise.
+        """
+        consumer = self.consumers[instance_id]
+        if self.scene.launch_hook and not consumer.served and consumer.known_at is None:
+            commands = self.truth.instances.commands
+            stops = (each.status for each in commands if each.instance_id == instance_id)
+            return consumer.awaited(self.now) and CommandStatus.RUNNING in stops
+        return consumer.awaited(self.now)
 
     def waiting(self, hook: str | None = None) -> tuple[HookAction, ...]:
         """Every lifecycle action of a hook, of our termination hook unless named, that waits for an answer."""

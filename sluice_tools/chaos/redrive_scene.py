@@ -16,8 +16,8 @@ from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import OWN_PREFIX
 from sluice.redriving.message_copy import origin_of
 from sluice_tools.chaos.deterministic_threads import Turns
-from sluice_tools.chaos.redrive_queue import Chances, Habit, Order, PartialQueue, message_name
 from sluice_tools.chaos.redrive_order import RetryOrder
+from sluice_tools.chaos.redrive_queue import Chances, Habit, Order, PartialQueue, message_name
 from sluice_tools.chaos.redrive_work import FaultyWorkQueue, WorkChances
 
 START = 1_800_000_000.0

@@ -56,6 +56,12 @@ def test_no_seed_violates_an_invariant_when_faults_are_everywhere() -> None:
     assert faults > 2 * SEEDS, "and much must have failed"
 
 
+@pytest.mark.parametrize("seed", [816, 1273, 2089])
+def test_nothing_is_asked_for_that_cannot_be_known(seed: int) -> None:
+    """A warm instance that does not start again has an agent; a consumer of which every report is lost has no word."""
+    assert drain.run(seed).violations == ()
+
+
 def test_story_is_the_same_when_its_seed_is_played_again() -> None:
     """A failing seed can be looked into."""
     assert drain.run(7) == drain.run(7)
