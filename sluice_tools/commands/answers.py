@@ -62,6 +62,7 @@ class DryRun(_Answer):
     canary_count: int
     groups: tuple[PreviewedGroup, ...]
     behind_count: int = 0
+    move_task_note: str | None = None
     paused_queues: tuple[str, ...] = ()
 
 

@@ -299,4 +299,6 @@ def _show_dry_run(seen: DryRun) -> None:
         )
     if seen.paused_queues:
         text += f" Paused: {', '.join(seen.paused_queues)}. What would be sent there waits until it is not."
+    if seen.move_task_note:
+        text += f" {seen.move_task_note}"
     say(text)

@@ -20,7 +20,7 @@ from sluice.redriving.jobs.lifecycle import (
     target_in,
 )
 from sluice.redriving.jobs.move_task import watch_move
-from sluice.redriving.jobs.rules import MOVE_COUNT_MIN, forecast
+from sluice.redriving.jobs.rules import MOVE_COUNT_MIN, MOVE_NOTE, forecast
 from tests.support.redrive_jobs import changed_job, redrive_job
 from tests.support.redrive_worlds import SOON, START, World, fleet
 
@@ -336,6 +336,34 @@ def test_move_task_is_not_used_when_it_is_not_faster_or_not_wanted(
         count,
         (),
     )
+
+
+def test_move_task_is_not_used_when_something_was_left_behind() -> None:
+    """It would take that along: here a letter of EventBridge, which never was in the fleet's queue."""
+    world = World(fleet(mode="manual", canary_count=1))
+    left = world.put_dead("left behind", moved=False, RULE_ARN="arn", ERROR_CODE="NO_PERMISSIONS")
+    for n in range(MOVE_COUNT_MIN + 2):
+        world.ports.queue.put(world.dead_letters, f"m{n}")
+    job = moving(world, MOVE_MAX_PER_S - 1)
+    assert job.progress.failed_count == 1
+    job = world.work(job)
+    assert job.progress.sent_count == MOVE_COUNT_MIN + 2
+    assert world.ports.queue.moves(world.dead_letters) == ()
+    assert [message.id for message in world.ports.queue.messages(world.dead_letters)] == [left]
+
+
+@pytest.mark.parametrize(
+    ("count", "policy", "said"),
+    [(MOVE_COUNT_MIN + 1, {}, True), (MOVE_COUNT_MIN, {}, False), (MOVE_COUNT_MIN + 1, {"move_tasks": False}, False)],
+)
+def test_plan_says_what_a_move_task_takes_along_when_one_may_follow(
+    count: int, policy: dict[str, Any], said: bool
+) -> None:
+    """Before the job starts, and in its record from the beginning."""
+    world = dead(count, **policy)
+    assert preview(world.ports, world.fleet, Selection(from_dead_letters=True), world.now).move_task is said
+    job = create_job(world.ports, world.fleet, Selection(from_dead_letters=True), world.job())
+    assert (MOVE_NOTE in job.note) is said
 
 
 def test_move_task_is_ended_when_the_dead_letter_queue_fills_again() -> None:

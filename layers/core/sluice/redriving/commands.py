@@ -24,6 +24,7 @@ from sluice.redriving.jobs.lifecycle import (
     stop_job,
     target_in,
 )
+from sluice.redriving.jobs.rules import MOVE_NOTE
 from sluice.redriving.letter_results import LetterOutcome
 from sluice.redriving.payloads import (
     EditRequest,
@@ -107,6 +108,7 @@ class OperatorCommands:
             "complete": seen.complete,
             "muted_groups": list(seen.muted_groups),
             "behind_count": seen.behind_count,
+            "move_task_note": MOVE_NOTE if seen.move_task and to is None else None,
             "rate_per_s": rate_per_s,
             "canary_count": fleet.redrive.canary_count,
             "to": to.fleet if to else fleet.name,

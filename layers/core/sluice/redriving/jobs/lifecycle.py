@@ -28,7 +28,15 @@ from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import queue_name
 from sluice.redriving.jobs.move_task import end_move, with_move_ended
 from sluice.redriving.jobs.returns import waiting_count
-from sluice.redriving.jobs.rules import ACTIONS_KEPT, FifoOrderGuard, overlaps, selects, with_return
+from sluice.redriving.jobs.rules import (
+    ACTIONS_KEPT,
+    MOVE_COUNT_MIN,
+    MOVE_NOTE,
+    FifoOrderGuard,
+    overlaps,
+    selects,
+    with_return,
+)
 from sluice.redriving.message_copy import Origin
 
 UPDATE_TRIES = 10  # as many batches may note a return on one job at the same moment
@@ -46,6 +54,7 @@ class Preview:
     complete: bool = True  # False: there are more entries than were read
     muted_groups: tuple[str, ...] = ()  # muted failure groups, which are left out
     behind_count: int = 0  # FIFO: selected, but behind one of its message group that is not: not counted, and left
+    move_task: bool = False  # SQS's own move task may take over, unless the job names the queue for all
 
 
 def preview(ports: Ports[JobLedger], fleet: Fleet, selection: Selection, now: float) -> Preview:
@@ -93,7 +102,9 @@ def _dead_letters(ports: Ports[JobLedger], fleet: Fleet, selection: Selection, n
             f"from: fleet {fleet.name} has redrive.mode auto, in which dead letters are taken as they come;"
             " redrive the quarantine instead"
         )
-    return Preview(waiting_count(ports, urls, now), ())
+    count = waiting_count(ports, urls, now)
+    one_queue = len(sources_of(fleet, selection.queue)) == 1
+    return Preview(count, (), move_task=one_queue and fleet.redrive.move_tasks and count > MOVE_COUNT_MIN)
 
 
 def sources_of(fleet: Fleet, queue: str | None, field: str = "queue") -> tuple[QueuePolicy, ...]:
@@ -210,6 +221,7 @@ def create_job(
             [f"{seen.behind_count} more match, behind messages of their message group that do not: they stay."]
             * bool(seen.behind_count)
             + [paused_note(waiting)] * bool(waiting)
+            + [MOVE_NOTE] * (seen.move_task and to is None)
         ),
     )
     if seen.count == 0 and seen.behind_count:

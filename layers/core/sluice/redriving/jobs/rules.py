@@ -37,6 +37,11 @@ CATCH_UP_S = 2.0
 ACTIONS_KEPT = 50  # a job that was paused and resumed more often keeps the last ones
 # With fewer messages left, SQS's own move task would hardly have begun when the job is done.
 MOVE_COUNT_MIN = 1_000
+# What to know of a redrive that may come to use it.
+MOVE_NOTE = (
+    "SQS's own move task may take over, if it is faster and nothing had to be left behind before. It moves all that is in"
+    " the dead-letter queue, letters of other services as well; redrive.move_tasks turns it off."
+)
 
 
 # --------------------------------------------------------------------------- what a step did
@@ -143,8 +148,12 @@ def move_task_is_faster(
     """Whether SQS's own move task would bring the rest of a job back faster than the job has done so far.
 
     A move task moves everything, to one queue, at most `move_per_s` messages a second. So it is used only where nothing
-    is selected, after the wait for the canaries, and once a full batch was timed.
+    is selected, after the wait for the canaries, and once a full batch was timed; and where nothing was left behind: it
+    would move that as well, such as letters of other services, or what may have been sent before.
     """
+    progress = job.progress
+    if progress.failed_count or progress.doubtful_count:
+        return False
     in_ramp = job.selection.from_dead_letters and job.progress.phase is JobPhase.RAMP
     if job.target.is_named or job.progress.sends_singly or not (policy.move_tasks and in_ramp):
         return False
