@@ -92,7 +92,8 @@ class ScheduledEvents:
         """From when an instance is to be ended at the latest, if nothing fails then, in epoch seconds."""
         world = self._world
         due_at = max(event.at - self.longest_s - AHEAD_S, self.listed_at[event.instance_id])
-        return max(due_at, world.last_trouble_at(world.now))
+        served_at = world.served_at.get(event.instance_id, 0.0)  # what is in a warm pool has no work
+        return max(due_at, served_at, world.last_trouble_at(world.now))
 
     def check(self) -> None:
         """Whoever's time has nearly come is leaving."""

@@ -62,6 +62,7 @@ class World(Stage):
         self.on_call: Callable[[Call], None] = lambda _: None
         self.on_end: Callable[[str, float], None] = lambda _, __: None
         self.consumers: dict[str, Consumer] = {}
+        self.served_at: dict[str, float] = {}  # when each was last taken into service
         self.waiting_since: dict[str, float] = {}
         self.noticed_at: dict[str, float] = {}  # by Spot
         self.delivered_at: dict[str, float] = {}  # when a consumer last said something that was taken whole
@@ -204,6 +205,7 @@ class World(Stage):
             self.consumers[instance_id] = self.behaviour.new_consumer(instance_id)
         consumer = self.consumers[instance_id]
         consumer.served = True
+        self.served_at[instance_id] = self.now
         if consumer.talks:
             for each in consumer.all:
                 talk = partial(self.behaviour.talk, instance_id, consumer, each)

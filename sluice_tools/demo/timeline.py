@@ -16,6 +16,9 @@ mpl.rcParams["svg.hashsalt"] = "sluice"  # the same figures give the same file
 
 INK, FAINT = "#22303c", "#8a97a3"
 COLOURS = {"visible": "#e0a030", "in_flight": "#f4d58d", "working": "#2f855a", "draining": "#63b3ed", "wait": "#3056a0"}
+TITLE_SIZE = 7.5
+ROW_POINTS = 12.0  # from one row of titles to the next
+GAP_POINTS = 8.0  # between two titles of a row, in case a browser's font is wider
 BANDS = ("#f5f7f9", "#ffffff")
 
 
@@ -96,11 +99,7 @@ def draw(samples: Sequence[Sample], acts: Sequence[ActSpan], waits: Sequence[Wai
 
     for axes in (backlog, capacity, wait):
         _dress(axes, acts, start)
-    for act in acts:
-        backlog.text(
-            act.began_at - start + 1, 1.02, f"{act.number} {act.title}", transform=backlog.get_xaxis_transform(),
-            fontsize=7.5, color=INK, va="bottom", ha="left", rotation=12,
-        )  # fmt: skip
+    _label(figure, backlog, acts, start)
     return figure
 
 
@@ -112,6 +111,42 @@ def save(figure: Figure, png: Path) -> str:
     figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
     return svg[svg.index("<svg") :]
+
+
+def _label(figure: Figure, axes: Axes, acts: Sequence[ActSpan], start: float) -> None:
+    """Put the acts' titles above the axes, in as many rows as keep them apart, each with a line to its act's beginning.
+
+    The last act is in the lowest row and none sticks out on the right, whatever the acts' lengths.
+    """
+    figure.draw_without_rendering()  # only now are the axes as wide as they stay, and can texts be measured
+    to_points = 72 / figure.dpi
+    width = axes.get_window_extent().width * to_points
+    rows: list[float] = []  # where the leftmost label of each row begins, the lowest row first
+    for act in reversed(acts):
+        title = f"{act.number} {act.title}"
+        measured = axes.text(0, 0, title, fontsize=TITLE_SIZE)
+        length = measured.get_window_extent().width * to_points
+        measured.remove()
+        began = width * (act.began_at - start) / (acts[-1].ended_at - start)
+        left = max(0.0, min(began, width - length - GAP_POINTS))
+        # Also left of the rows above, whose lines come down here.
+        free = (row for row in range(len(rows)) if left + length + GAP_POINTS <= min(rows[row:]))
+        row = next(free, len(rows))
+        rows[row : row + 1] = [left]
+        line = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
+        axes.annotate(
+            title,
+            (act.began_at - start, 1.0),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(left - began, ROW_POINTS * (row + 0.4)),
+            textcoords="offset points",
+            fontsize=TITLE_SIZE,
+            color=INK,
+            va="bottom",
+            arrowprops=line | {"relpos": ((began - left) / length, 0.0)},  # upright
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            zorder=len(acts) - row,  # lines go behind the titles of the rows below
+        )
 
 
 def _dress(axes: Axes, acts: Sequence[ActSpan], start: float) -> None:

@@ -79,7 +79,7 @@ class Planter:
         launch = LaunchSource(f"lt-{name}", "1")
         ids = ("i-0123456789abcdef0",)
         self._memory.groups[name] = GroupRecord(name, 1, 4, ids, ids, launch=launch)
-        self._memory.launches[launch] = LaunchRecord(profile, metadata_on=hop_limit is None, hop_limit=hop_limit)
+        self._memory.launches[launch] = LaunchRecord(profile, hop_limit is None, hop_limit, version="1")
         self._memory.ping_status["i-0123456789abcdef0"] = "Online"
 
     def suspend_and_protect(self, name: str) -> None:
@@ -312,9 +312,9 @@ def test_role_is_found_when_a_launch_gives_a_profile(managed_policies: None, the
         assert found.launch is not None
         return found.launch
 
-    assert there.account.launch(launch(name)) == LaunchRecord(profile)
-    assert there.account.launch(launch(bare)) == LaunchRecord()
-    assert there.account.launch(launch(closed)) == LaunchRecord(metadata_on=False, hop_limit=1)
+    assert there.account.launch(launch(name)) == LaunchRecord(profile, version="1")
+    assert there.account.launch(launch(bare)) == LaunchRecord(version="1")
+    assert there.account.launch(launch(closed)) == LaunchRecord(metadata_on=False, hop_limit=1, version="1")
     assert there.account.profile_role(profile) == RoleRecord(profile, frozenset({"AmazonSSMManagedInstanceCore"}))
 
 

@@ -371,9 +371,9 @@ PLANTED = (
     Planted(
         C.METADATA_OFF,
         WARNING,
-        launched(metadata_on=False),
+        launched(metadata_on=False, version="7"),
         "without the instance metadata service",
-        """--source-version 3 --launch-template-data '{"MetadataOptions": {"HttpEndpoint": "enabled"}}'""",
+        """--source-version 7 --launch-template-data '{"MetadataOptions": {"HttpEndpoint": "enabled"}}'""",
     ),
     Planted(
         C.METADATA_OFF,

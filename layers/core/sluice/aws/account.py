@@ -160,6 +160,7 @@ class AwsAccount:
     def launch(self, source: LaunchSource) -> LaunchRecord:
         """What a launch from there gives to its instances."""
         named: Any
+        version: str | None
         data: Mapping[str, Any]
         metadata: Mapping[str, Any]
         if source.template_id:
@@ -167,7 +168,9 @@ class AwsAccount:
                 answer = self._clients.ec2.describe_launch_template_versions(
                     LaunchTemplateId=source.template_id, Versions=[source.version]
                 )
-            data = next((one["LaunchTemplateData"] for one in answer["LaunchTemplateVersions"]), {})
+            versions = answer["LaunchTemplateVersions"][:1]
+            data = versions[0]["LaunchTemplateData"] if versions else {}
+            version = str(versions[0]["VersionNumber"]) if versions else None
             profile = data.get("IamInstanceProfile", {})
             named, metadata = profile.get("Name") or profile.get("Arn"), data.get("MetadataOptions", {})
         else:
@@ -177,10 +180,12 @@ class AwsAccount:
                 )["LaunchConfigurations"]
             named = found[0].get("IamInstanceProfile") if found else None
             metadata = found[0].get("MetadataOptions", {}) if found else {}
+            version = None
         return LaunchRecord(
             profile=str(named).rpartition("/")[2] if named else None,  # an ARN ends with the path and the name
             metadata_on=metadata.get("HttpEndpoint") != "disabled",
             hop_limit=metadata.get("HttpPutResponseHopLimit"),
+            version=version,
         )
 
     def profile_role(self, profile: str) -> RoleRecord | None:

@@ -41,6 +41,7 @@ class LaunchRecord:
     profile: str | None = None  # the instance profile's name
     metadata_on: bool = True
     hop_limit: int | None = None  # None: the account's or the image's default holds
+    version: str | None = None  # the number of the launch template's version, also where the group names it $Latest
 
 
 @dataclass(frozen=True, slots=True)

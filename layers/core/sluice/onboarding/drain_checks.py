@@ -66,7 +66,7 @@ def _metadata(context: CheckContext) -> Iterator[Finding]:
             f"Group {group.name} launches instances without the instance metadata service.",
             "SSM agents and consumers get their credentials from it, and the consumers' helper reads there that its"
             f" instance is to leave. {_METADATA_CURE}",
-            _metadata_command(group.launch, container is not None),
+            _metadata_command(group.launch, launch.version, in_container=container is not None),
         )
     elif launch.hop_limit == 1 and container is not None:
         yield context.warning(
@@ -75,7 +75,7 @@ def _metadata(context: CheckContext) -> Iterator[Finding]:
             " is 2 hops away.",
             "The consumer in the container gets no credentials there and cannot learn that its instance is to leave,"
             f" unless the container uses the host's network. {_METADATA_CURE}",
-            _metadata_command(group.launch, in_container=True),
+            _metadata_command(group.launch, launch.version, in_container=True),
         )
 
 
@@ -85,8 +85,17 @@ _METADATA_CURE = (
 )
 
 
-def _metadata_command(source: LaunchSource, in_container: bool) -> str:
-    """The AWS CLI's arguments that allow metadata: by a new version of the launch template, or on an instance."""
+def _metadata_command(source: LaunchSource, version: str | None, *, in_container: bool) -> str:
+    """The AWS CLI's arguments that allow metadata: by a new version of the launch template, or on an instance.
+
+    The version that the new one is based on is named by its number: that `$Latest` is taken there is not documented.
+    https://docs.aws.amazon.com/cli/latest/reference/ec2/create-launch-template-version.html
+
+    Args:
+        source: what the group launches from.
+        version: the number of its version, as far as it is known.
+        in_container: whether the consumer runs in a container.
+    """
     if source.template_id is None:  # a launch configuration cannot be changed
         hops = " --http-put-response-hop-limit 2" if in_container else ""
         return f"ec2 modify-instance-metadata-options --http-endpoint enabled{hops} --instance-id <instance>"
@@ -94,7 +103,7 @@ def _metadata_command(source: LaunchSource, in_container: bool) -> str:
     data = quote(json.dumps({"MetadataOptions": options}))
     return (
         f"ec2 create-launch-template-version --launch-template-id {source.template_id}"
-        f" --source-version {quote(source.version)} --launch-template-data {data}"
+        f" --source-version {quote(version or source.version)} --launch-template-data {data}"
     )
 
 

@@ -39,8 +39,8 @@ ACTIONS_KEPT = 50  # a job that was paused and resumed more often keeps the last
 MOVE_COUNT_MIN = 1_000
 # What to know of a redrive that may come to use it.
 MOVE_NOTE = (
-    "SQS's own move task may take over, if it is faster and nothing had to be left behind before. It moves all that is in"
-    " the dead-letter queue, letters of other services as well; redrive.move_tasks turns it off."
+    "SQS's own move task may take over, if it is faster and nothing had to be left behind before. It moves all that is"
+    " in the dead-letter queue, letters of other services as well; redrive.move_tasks turns it off."
 )
 
 
