@@ -171,4 +171,6 @@ def _played(seed: int, world: World) -> Report:
     world.settle()
     world.check_jobs()
     world.counts["orders"] = len(world.orders)
+    if world.fifo:
+        world.counts["message groups with dead letters"] = world.retries.message_group_count
     return Report(seed, tuple(world.violations), tuple(world.story), dict(world.counts))

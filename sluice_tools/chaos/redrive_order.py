@@ -32,6 +32,12 @@ class RetryOrder:
         self._entered_at: dict[str, float] = {}  # when each did so last
         self._sent_at: dict[str, float] = {}  # when the queue last took an automatic retry of it
 
+    @property
+    def message_group_count(self) -> int:
+        """Message groups, each of one queue, that have had dead letters."""
+        orders = (self._scene.orders[body] for body in self._first)
+        return len({(order.home, order.message_group) for order in orders})
+
     def entered(self, body: str) -> None:
         """A message is new in a dead-letter queue."""
         self._first.setdefault(body, len(self._first))

@@ -5,11 +5,13 @@ from collections import Counter
 
 import pytest
 
+from sluice.config.fleet import RedriveMode
 from sluice.memory import Call, Crash, Fault, When, at_call, faulty_ports
 from sluice.model.redriving import JobState, Selection
 from sluice.ports.errors import LostAnswerError, PortError, TryLaterError
+from sluice.redriving import fifo_order
 from sluice.redriving.jobs.lifecycle import create_job
-from sluice_tools.chaos.redrive import run
+from sluice_tools.chaos.redrive import build, run
 from tests.support.redrive_worlds import SOON, VISIBILITY_S, World, fleet
 
 SEEDS_PER_TEST = 25
@@ -146,3 +148,43 @@ def test_redrive_stories_have_every_fault_of_the_work_queue() -> None:
 def test_redrive_when_told_twice_tells_the_same_story() -> None:
     """A seed is the whole cause of its story, so that a failure can be played again."""
     assert run(7) == run(7)
+
+
+def _first_violation(seeds: int = 200) -> str:
+    """The first violation in the stories of FIFO queues, where automatic retries have an order to keep."""
+    for seed in range(seeds):
+        world = build(seed)
+        report = run(seed) if world.fifo and world.fleet.redrive.mode is RedriveMode.AUTO else None
+        if report and report.violations:
+            return report.violations[0]
+    return ""
+
+
+def test_harness_finds_what_overtakes_when_a_retry_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a message group's next dead letter went as soon as the one before it was sent."""
+    monkeypatch.setattr(fifo_order, "settles_within_s", lambda *_: 0.0)
+    violation = _first_violation()
+    assert "whose retry is under way" in violation, violation or "no seed noticed"
+
+
+def test_harness_finds_what_overtakes_when_a_retry_that_came_back_is_not_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a batch was worked on as SQS gave it: what came back lies behind what waited for it."""
+    monkeypatch.setattr(fifo_order, "arranged", lambda messages, *_: list(range(len(messages))))
+    violation = _first_violation()
+    assert "whose retry came back" in violation, violation or "no seed noticed"
+
+
+def test_stories_of_fifo_queues_have_several_message_groups_failures_and_doubled_deliveries() -> None:
+    """What the order is looked at in: without these no story could break it."""
+    counts: Counter[str] = Counter()
+    most = 0
+    for seed in range(60):
+        world = build(seed)
+        if world.fifo and world.fleet.redrive.mode is RedriveMode.AUTO:
+            report = run(seed)
+            counts.update(report.counts)
+            most = max(most, report.counts["message groups with dead letters"])
+    assert counts["FIFO batches doubled"] > 10
+    assert counts["faults"] > 100
+    assert counts["retried"] > 20
+    assert most >= 3

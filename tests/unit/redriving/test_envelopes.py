@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sluice.config.cause_patterns import names
 from sluice.model.redriving import Attribute, VerdictKind
 from sluice.redriving.causes.envelopes import open_body
 from sluice.redriving.causes.payload_pointers import payload_pointer
@@ -186,6 +187,14 @@ def test_group_is_the_same_when_an_envelope_carries_the_same(one: str, other: st
 def test_group_is_another_when_an_envelope_carries_something_else(one: str, other: str) -> None:
     """A task, an event and a bucket are kinds of messages."""
     assert failure_group(letter(one)).id != failure_group(letter(other)).id
+
+
+def test_pattern_for_an_error_in_a_lambda_record_begins_with_a_star() -> None:
+    """Its line begins with the condition, as docs/redriving.md says."""
+    cause = failure_group(letter(lambda_record({"errorMessage": "'street'", "errorType": "KeyError"})))
+    lines = (cause.words, *cause.said)
+    found = [pattern for pattern in ("KeyError: *", "*KeyError: *", "RetriesExhausted: *") if names([pattern], *lines)]
+    assert found == ["*KeyError: *", "RetriesExhausted: *"]
 
 
 PYTHON_TRACE = "Traceback (most recent call last):\n  File \"/app/tasks.py\", line 7, in charge\nKeyError: 'street'\n"
