@@ -215,10 +215,10 @@ class Judge:
                 continue  # it is the consumer's to complete, and one that died leaves it to the deadline
             if action.instance_id in world.truth.instances.without_agent:
                 continue  # unknown until the deadline
-            if stopped_at is not None and world.now > max(stopped_at, world.quiet_at) + PROMPT_S:
+            since = max(world.waiting_since[action.instance_id], world.quiet_at)
+            if stopped_at is not None and world.now > max(stopped_at, since) + PROMPT_S:
                 world.violate(f"{action.instance_id}: its consumer has stopped, and it is not released")
             launched_at = world.truth.instances.never_registered.get(action.instance_id)
-            since = max(world.waiting_since[action.instance_id], world.quiet_at)
             if launched_at is not None and world.now > max(since, launched_at + BOOT_WITHIN_S) + NOTHING_S:
                 world.violate(f"{action.instance_id}: it never booted, and it is waited for")
 
