@@ -263,12 +263,12 @@ class Judge:
             self._world.violate(f"{chains[0].id}: goes on though no drain is under way")
 
     def is_over(self) -> bool:
-        """Whether nothing is left to happen but sweeps."""
+        """Whether nothing is left to happen but the next sweep and the planner's next minute."""
         world = self._world
         drains = world.truth.ledger.drains.all_of(world.fleet.name)
         over = {DrainState.RELEASED, DrainState.RETAINED}
         quiet_s = TALK_S + BUSY_TIMEOUT_S + 4 * SWEEP_S if world.scene.talking else 0.0
-        at_rest = world.now > world.quiet_at + quiet_s and world.planned_count() <= 1
+        at_rest = world.now > world.quiet_at + quiet_s and world.planned_count() <= 2
         held = world.waiting() or world.waiting(LAUNCH_HOOK)
         return at_rest and not held and all(drain.state in over for drain in drains)
 
