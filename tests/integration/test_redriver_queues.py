@@ -188,6 +188,25 @@ def test_batch_is_settled_in_turn_when_nothing_tells_where_one_of_it_came_from(f
     assert (world.bodies(first), list(world.held())) == (["a", "d"], ["x", "c"])
 
 
+@pytest.mark.parametrize("room", [True, False])
+def test_retry_that_comes_back_goes_first_when_another_queues_letter_is_between(room: bool) -> None:
+    """Also where it had no room for Sluice's attributes, and is known by its body alone."""
+    world = World(a_fleet(shared=True, fifo=True))
+    full = {} if room else {f"a{number}": "x" for number in range(10)}
+    world.fail("urgent", "u1", **full)
+    world.fail("other", "o1")
+    world.fail("urgent", "u2")
+    world.poll("dead")
+    assert world.bodies("urgent") == ["u1"]
+    for _ in range(4):
+        for message in world.ports.queue.receive(world.url("urgent"), 1, 30):
+            world.ports.queue.hide(world.url("urgent"), message.receipt, 0)
+    assert world.bodies("dead") == ["u1", "o1", "u2", "u1"]
+    world.now += SETTLED_S
+    world.poll("dead")
+    assert (world.bodies("urgent"), world.bodies("other")) == (["u1"], [])
+
+
 def test_message_group_stays_as_a_whole_when_one_of_it_does() -> None:
     """A FIFO batch in which another queue's message stands between: no later one goes before one that is kept."""
     world = World(a_fleet(shared=True, fifo=True))

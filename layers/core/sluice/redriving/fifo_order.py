@@ -30,8 +30,10 @@ from sluice.model.frozen import dataclass
 from sluice.model.redriving import Message
 from sluice.ports.aws_services import Queue, QueueFacts
 from sluice.ports.errors import PortError
-from sluice.redriving.letter_history import LetterPast
-from sluice.redriving.message_copy import Destination, origin_of
+from sluice.ports.ledger.attempts import Attempts
+from sluice.redriving.letter_history import LetterPast, past_of, return_window_s
+from sluice.redriving.message_copy import Destination, body_key, origin_of
+from sluice.redriving.source_queues import QueueRoute
 
 # Lambda's largest batch of a FIFO queue.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
@@ -41,6 +43,7 @@ LOOK_AGAIN_S = 30.0  # at the rest of a message group that a batch may not show
 # A message is in flight for 12 hours at most, counted from when it was received; an hour of that is left for that.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 HIDDEN_MAX_S = 39_600.0
+RETRIED, CAME_BACK, WAITS = range(3)  # in which order the dead letters of a message group are worked on
 # By so much a message shows later than those that follow it, so that all of them are received together.
 LAST_BY_S = 1.0
 
@@ -64,26 +67,45 @@ def settles_within_s(fleet: Fleet, to: QueueFacts) -> float:
     return fleet.target_wait_s + (to.max_receive_count or 1) * to.visibility_s
 
 
-def arranged(messages: Sequence[Message], to: Destination, past_of: Callable[[Message], LetterPast]) -> list[int]:
+def arranged(messages: Sequence[Message], to: Destination, known: Callable[[Message], LetterPast]) -> list[int]:
     """Indexes of a batch's messages in the order of their message groups: what was retried, what came back, the rest.
 
     Args:
         messages: as SQS gave them.
         to: the queue that they came from.
-        past_of: what is known of one: whether it was sent back, so that its copy is under way or settled, and whether
+        known: what is known of one: whether it was sent back, so that its copy is under way or settled, and whether
             it is a copy that came back. One without room for a stamp of Sluice's is known for that by its body alone.
     """
     indexes = list(range(len(messages)))
     if not to.fifo:
         return indexes
-    ranks = [_rank(past_of(message), came_back=origin_of(message, to) is not None) for message in messages]
+    ranks = [_rank(known(message), came_back=origin_of(message, to) is not None) for message in messages]
     return sorted(indexes, key=lambda i: (ranks[i], i))
+
+
+def copies_in(attempts: Attempts, letters: Sequence[tuple[QueueRoute, Message]], now: float) -> frozenset[str]:
+    """The ids of those dead letters of several queues that are copies which came back; `now` in epoch seconds.
+
+    Raises:
+        PortError: the ledger does not say.
+    """
+    keys = {message.id: body_key(message, route.to) for route, message in letters}
+    name = letters[0][0].fleet.name if letters else ""
+    handled = attempts.handled(name, list(dict.fromkeys(keys.values())), now) if letters else {}
+    copies = set()
+    for route, message in letters:
+        window_s = return_window_s(route.fleet, route.to.visibility_s)
+        limit = route.fleet.redrive.max_retries
+        past = past_of(message, route.to, handled[keys[message.id]], window_s=window_s, limit=limit)
+        if _rank(past, came_back=origin_of(message, route.to) is not None) == CAME_BACK:
+            copies.add(message.id)
+    return frozenset(copies)
 
 
 def _rank(past: LetterPast, *, came_back: bool) -> int:
     if past.is_retried:
-        return 0
-    return 1 if came_back or (past.is_copy and past.twin is None) else 2
+        return RETRIED
+    return CAME_BACK if came_back or (past.is_copy and past.twin is None) else WAITS
 
 
 @dataclass(frozen=True, slots=True)

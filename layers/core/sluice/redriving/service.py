@@ -27,8 +27,8 @@ from sluice.ports.errors import PortError
 from sluice.redriving.causes.stack_traces import condensed
 from sluice.redriving.context import Answer, RedriveContext
 from sluice.redriving.failure_groups import queue_name
+from sluice.redriving.fifo_order import copies_in
 from sluice.redriving.jobs.slices import KIND, chain_id
-from sluice.redriving.message_copy import origin_of
 from sluice.redriving.payloads import FailureReport, read_record, read_request
 from sluice.redriving.retention import RetentionGuard, is_due, is_turn
 from sluice.redriving.source_queues import QueueRoute, route_of_letter
@@ -119,7 +119,7 @@ class RedriverService(RedriveContext):
         # FIFO message groups of which one message stays: those behind it stay as well, which keeps their order.
         blocked_groups: set[str | None] = {message.message_group for message in messages if message not in ours}
         processors = {route.to.url: self.processor(route) for route in routes}
-        for route, some in _by_route(routes, ours):
+        for route, some in self._by_route(routes, ours):
             free = [message for message in some if not (route.to.fifo and message.message_group in blocked_groups)]
             results = processors[route.to.url].process(free, messages)
             if processors[route.to.url].opened_release:
@@ -129,6 +129,30 @@ class RedriverService(RedriveContext):
             kept += [message.id for message in some if message.id not in gone]
             blocked_groups |= {message.message_group for message in some if message.id not in gone}
         return kept
+
+    def _by_route(
+        self, routes: Sequence[QueueRoute], messages: Sequence[Message]
+    ) -> list[tuple[QueueRoute, list[Message]]]:
+        """Messages by the queue that they came from. The first queue takes those that came from none of them.
+
+        On FIFO queues the messages keep the batch's order, with what came back ahead of what waited: one of unknown
+        origin may belong to any of the queues.
+
+        Raises:
+            PortError: the ledger does not say what came back.
+        """
+        pairs = [(route_of_letter(message, routes) or routes[0], message) for message in messages]
+
+        def arn_of(pair: tuple[QueueRoute, Message]) -> str:
+            return pair[0].to.arn
+
+        if not any(route.to.fifo for route in routes):
+            pairs.sort(key=arn_of)
+        elif len(routes) > 1:  # with one, its processor puts them in order
+            copies = copies_in(self.ports.ledger.attempts, pairs, self.now())
+            pairs.sort(key=lambda pair: pair[1].id not in copies)
+        runs = [list(run) for _, run in groupby(pairs, key=arn_of)]
+        return [(run[0][0], [message for _, message in run]) for run in runs]
 
     def _in_flight(self, dead_letter_queue: str, messages: Sequence[Message]) -> list[Message]:
         """The messages that are in flight in their queue under their receipts; each is hidden as long as we may live.
@@ -292,21 +316,3 @@ def _is_of_sqs(record: object) -> bool:
 def _kept(message_ids: Iterable[str]) -> Answer:
     """Lambda's partial batch response that leaves messages in their queue."""
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in dict.fromkeys(message_ids)]}
-
-
-def _by_route(routes: Sequence[QueueRoute], messages: Sequence[Message]) -> list[tuple[QueueRoute, list[Message]]]:
-    """Messages by the queue that they came from. The first queue takes those that came from none of them.
-
-    On FIFO queues the messages keep the batch's order: one of unknown origin may belong to any of the queues.
-    """
-    pairs = [(route_of_letter(message, routes) or routes[0], message) for message in messages]
-
-    def arn_of(pair: tuple[QueueRoute, Message]) -> str:
-        return pair[0].to.arn
-
-    if any(route.to.fifo for route in routes):
-        pairs.sort(key=lambda pair: origin_of(pair[1], pair[0].to) is None)  # what came back is ahead of what waited
-    else:
-        pairs.sort(key=arn_of)
-    runs = [list(run) for _, run in groupby(pairs, key=arn_of)]
-    return [(run[0][0], [message for _, message in run]) for run in runs]
