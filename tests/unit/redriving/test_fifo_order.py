@@ -1,6 +1,7 @@
 """A FIFO message group keeps its order while one of its dead letters is retried: create, pay, cancel."""
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from sluice.redriving.letter_history import LetterPast
 from sluice.redriving.letter_results import DeadLetterResult
 from tests.support.redrive_worlds import VISIBILITY_S, World, failing, fleet, letter
 
+TEN: dict[str, Any] = {f"a{number}": "x" for number in range(10)}  # attributes: SQS takes no more
 ORDERS = ("create", "pay", "cancel")
 STEP_S = 7.0
 
@@ -51,11 +53,11 @@ class Shop(World):
             self.now += STEP_S
 
 
-def failed(*bodies: str, attributes: int = 0, **policy: object) -> Shop:
+def failed(*bodies: str, full: bool = False, **policy: object) -> Shop:
     """A shop whose orders of one customer have failed and lie in the dead-letter queue in order."""
     shop = Shop(**policy)  # type: ignore[arg-type]
     for body in bodies or ORDERS:
-        shop.put_dead(body, message_group="customer 7", **{f"a{number}": "x" for number in range(attributes)})
+        shop.put_dead(body, message_group="customer 7", **(TEN if full else {}))
         shop.now += 0.1
     return shop
 
@@ -83,7 +85,7 @@ def test_what_follows_waits_when_create_fails_again_in_its_retries(failures: int
 @pytest.mark.parametrize("failures", [1, 2, 3, 4])
 def test_what_follows_waits_when_the_copy_has_no_room_for_sluices_attributes(failures: int) -> None:
     """SQS takes ten attributes: a copy that comes back without a stamp is known by its body, and goes first as well."""
-    shop = failed(broken=failures, max_retries=3, attributes=10)
+    shop = failed(broken=failures, max_retries=3, full=True)
     shop.pass_time(3_600)
     assert shop.done == list(ORDERS)
     assert shop.tries == ["create"] * (failures + 1) + ["pay", "cancel"]

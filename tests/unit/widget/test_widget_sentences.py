@@ -17,6 +17,7 @@ from sluice.model.redriving import JobAction, JobState, LastRedrive, RedriveJob
 from sluice.planning.shadow.scorecard import Score, Side
 from sluice.ports.errors import NeedsFixError
 from sluice.ports.stack import Ports
+from sluice.redriving.jobs.rules import MOVE_NOTE
 from sluice.widget.answers import render_answer
 from sluice.widget.documentation import DOCUMENTATION
 from sluice.widget.page import render
@@ -157,7 +158,7 @@ def answers(count: int) -> Iterator[dict[str, Any]]:
         "dry_run": True, "fleet": "orders", "from": "quarantine", "selected_count": count, "rate_per_s": float(count),
         "canary_count": count, "groups": [{"cause": "Broken", "count": count}] * (count + 25), "behind_count": count,
         "muted_groups": ["g"] * count, "complete": False, "other_fleets": ["invoices"], "queues": ["a", "b"],
-        "paused_queues": ["a"],
+        "paused_queues": ["a"], "move_task_note": MOVE_NOTE,
     }  # fmt: skip
     yield dry_run
     message = {

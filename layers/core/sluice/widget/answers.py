@@ -116,7 +116,7 @@ def _dry_run_notes(preview: Mapping[str, Any]) -> list[str]:
     if not preview.get("complete", True):
         notes.append("There are more messages than were counted.")
     if move_task_note := preview.get("move_task_note"):
-        notes.append(safe_text(str(move_task_note), 500))
+        notes.append(str(move_task_note))
     if muted := preview.get("muted_groups"):
         notes.append(f"{counted(len(muted), 'muted failure group')} {'is' if len(muted) == 1 else 'are'} left out.")
     return notes

@@ -141,6 +141,15 @@ def test_redrive_shows_the_groups_when_it_is_a_dry_run(
     assert "3 messages of fleet orders's quarantine would be sent" in shown
 
 
+def test_redrive_says_what_a_move_task_takes_along_when_one_may_follow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The dry run says it before anything is sent."""
+    answer = {**DRY_RUN, "from": "dead-letter-queue", "move_task_note": "SQS's own move task may take over."}
+    assert run(monkeypatch, StackFunctions(answer), "start", "--all", "--dry-run") == 0
+    assert "Nothing was sent. SQS's own move task may take over." in capsys.readouterr().out
+
+
 def test_redrive_shows_how_far_it_is_when_a_job_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
