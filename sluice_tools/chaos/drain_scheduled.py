@@ -10,6 +10,7 @@ What must hold, once nothing fails:
     no work is lost at the scheduled time that could have been finished before
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sluice.draining.scheduled import AHEAD_S
@@ -60,10 +61,10 @@ class ScheduledEvents:
         world.tell(f"EC2 schedules {code} of {', '.join(chosen)} in {lead_s:.0f} s")
         for instance_id in chosen:
             event = ScheduledEvent(instance_id, code, self.last_at)
-            world.after(world.rng.uniform(0, LISTED_WITHIN_S), lambda event=event: self._list(event))
+            world.after(world.rng.uniform(0, LISTED_WITHIN_S), partial(self._list, event))
             if world.rng.random() < 0.1:
-                world.after(world.rng.uniform(30, lead_s), lambda event=event: self._cancel(event))
-            world.after(lead_s, lambda event=event: self._take(event))
+                world.after(world.rng.uniform(30, lead_s), partial(self._cancel, event))
+            world.after(lead_s, partial(self._take, event))
         world.cloud.deliver(health_event(chosen, code, world.now), "AWS Health")
 
     def _list(self, event: ScheduledEvent) -> None:

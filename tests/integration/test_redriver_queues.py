@@ -10,7 +10,7 @@ from functions.redriver import app
 from sluice.config.fleet import Fleet, parse
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
 from sluice.model.redriving import Attribute, JobPhase, JobState, RedriveJob
-from sluice.ports.errors import TryLaterError
+from sluice.ports.errors import LostAnswerError, TryLaterError
 from sluice.ports.stack import Ports
 from sluice.redriving.commands import ANSWER_S
 from sluice.redriving.context import MARGIN_S, Invocation
@@ -207,6 +207,21 @@ def test_retry_that_comes_back_goes_first_when_another_queues_letter_is_between(
     assert (world.bodies("urgent"), world.bodies("other")) == (["u1"], [])
 
 
+def test_what_follows_waits_for_a_retry_whose_mark_could_not_be_written() -> None:
+    """Its letter is deleted at once, and locks its message group no more; another queue's letter is between."""
+    world = World(a_fleet(shared=True, fifo=True))
+    for name, body in (("urgent", "u1"), ("other", "o1"), ("urgent", "u2")):
+        world.fail(name, body)
+
+    def fails(call: Call) -> Fault | None:
+        return Fault(When.AFTER, LostAnswerError("no answer")) if call.method == "confirm_sends" else None
+
+    assert world.poll("dead", ports=faulty_ports(world.ports, fails)) == ["o1", "u2"]
+    world.now += VISIBILITY_S + 1
+    assert world.poll("dead") == [], "hidden for as long as the copy may take"
+    assert (world.bodies("urgent"), world.bodies("other")) == (["u1"], [])
+
+
 def test_message_group_stays_as_a_whole_when_one_of_it_does() -> None:
     """A FIFO batch in which another queue's message stands between: no later one goes before one that is kept."""
     world = World(a_fleet(shared=True, fifo=True))
@@ -218,7 +233,7 @@ def test_message_group_stays_as_a_whole_when_one_of_it_does() -> None:
         first = call.method == "send" and call.args[1][0].body == "a"
         return Fault(When.BEFORE, TryLaterError("slow down")) if first else None
 
-    assert world.poll("dead", ports=faulty_ports(world.ports, fails)) == ["a", "u", "b", "c"]
+    assert world.poll("dead", ports=faulty_ports(world.ports, fails)) == ["a", "b", "u", "c"]
     assert (world.bodies("other"), world.bodies("urgent")) == (["c"], ["u"])
 
 

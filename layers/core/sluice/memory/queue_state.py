@@ -76,13 +76,21 @@ class QueueState:
         self.sweep_at = min((self.age_origin(h) + self.facts.retention_s for h in self.held.values()), default=math.inf)
 
     def receivable(self, now: float) -> Iterator[HeldMessage]:
-        """Visible messages in order; on FIFO queues none of a message group with one in flight or delayed."""
-        locked = (
-            {h.message.message_group for h in self.held.values() if h.visible_at > now} if self.facts.fifo else set()
-        )
-        for held in list(self.held.values()):
-            if held.visible_at <= now and held.message.message_group not in locked:
-                yield held
+        """Visible messages in order.
+
+        On FIFO queues none of a message group with one in flight or delayed, and all of one message group before the
+        next: SQS gives as many of one as it can.
+        https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html
+        """
+        visible = [held for held in self.held.values() if held.visible_at <= now]
+        if self.facts.fifo:
+            locked = {h.message.message_group for h in self.held.values() if h.visible_at > now}
+            visible = [held for held in visible if held.message.message_group not in locked]
+            places: dict[str | None, int] = {}
+            for place, held in enumerate(visible):
+                places.setdefault(held.message.message_group, place)
+            visible.sort(key=lambda held: places[held.message.message_group])
+        yield from visible
 
     def holding(self, receipt: str) -> HeldMessage | None:
         """The message that was last received under a receipt, if it is still here."""

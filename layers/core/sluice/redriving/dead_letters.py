@@ -74,9 +74,7 @@ class DeadLetterProcessor:
     _indexed_at: float = 0.0
     _cut: fifo_order.Cut = field(default_factory=fifo_order.Cut)
     _waits: fifo_order.GroupWaits = field(default_factory=fifo_order.GroupWaits)
-    _reported_causes: Mapping[str, str] = field(
-        default_factory=dict
-    )  # causes that consumers reported by event, by message id
+    _reported_causes: Mapping[str, str] = field(default_factory=dict)  # by consumers' events, by message id
     _handled: dict[str, tuple[HandledLetter, ...]] = field(default_factory=dict)  # by the key of their body
     _beside: dict[str, tuple[HandledLetter, ...]] = field(default_factory=dict)  # the same of this batch
     _pasts: dict[str, LetterPast] = field(default_factory=dict)  # by message id
@@ -93,10 +91,10 @@ class DeadLetterProcessor:
             return tuple(DeadLetterResult(message.id, LetterOutcome.KEPT, reason) for message in messages)
         self._cut = fifo_order.cut_of(batch or messages) if self.to.fifo else fifo_order.Cut()
         order = fifo_order.arranged(messages, self.to, lambda message: self._past_of(message, takes=False))
-        results = self._process_rounds([messages[i] for i in order])
+        results = self._process_rounds([messages[i] for i in order], batch or messages)
         return self._with_releases([results[order.index(i)] for i in range(len(messages))])
 
-    def _process_rounds(self, messages: Sequence[Message]) -> dict[int, DeadLetterResult]:
+    def _process_rounds(self, messages: Sequence[Message], batch: Sequence[Message]) -> dict[int, DeadLetterResult]:
         """Process a batch in rounds; of a FIFO message group nothing goes on behind what stays or waits."""
         results: dict[int, DeadLetterResult] = {}
         self._waits = fifo_order.GroupWaits()
@@ -122,8 +120,8 @@ class DeadLetterProcessor:
                 kept_groups |= {messages[i].message_group for i in indexes if not results[i].may_be_deleted}
                 kept_groups |= set(self._waits.heads)
         if self.fleet.dead_letter_queue:
-            kept = [message for i, message in enumerate(messages) if not results[i].may_be_deleted]
-            self._waits.hide(self.ports.queue, self.fleet.dead_letter_queue, kept)
+            gone = {messages[i].id for i, result in results.items() if result.may_be_deleted}
+            self._waits.hide(self.ports.queue, self.fleet.dead_letter_queue, batch, gone)
         return results
 
     def _with_releases(self, results: Sequence[DeadLetterResult]) -> tuple[DeadLetterResult, ...]:

@@ -20,7 +20,7 @@ https://repost.aws/knowledge-center/sqs-fifo-messages-not-returned
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import field
 from math import inf
@@ -138,10 +138,18 @@ class GroupWaits:
         if head.message_group is not None:
             self.heads[head.message_group] = (head, min(wait_s, HIDDEN_MAX_S))
 
-    def hide(self, queue: Queue, url: str, kept: Sequence[Message]) -> None:
-        """Hide what waits, and what is kept behind it. What fails shows earlier, is looked at again, and waits on."""
+    def hide(self, queue: Queue, url: str, batch: Sequence[Message], gone: Collection[str]) -> None:
+        """Hide what waits, and what is kept behind it. What fails shows earlier, is looked at again, and waits on.
+
+        Args:
+            queue: SQS.
+            url: the dead-letter queue's URL.
+            batch: all that was received of it, also of other queues than the head's.
+            gone: the ids of those that are deleted.
+        """
         for group, (head, wait_s) in self.heads.items():
-            behind = [message.receipt for message in kept if message.message_group == group and message != head]
+            kept = (one for one in batch if one.message_group == group and one.id not in gone and one != head)
+            behind = [message.receipt for message in kept]
             with suppress(PortError):
                 if behind:
                     queue.hold(url, behind, wait_s)
