@@ -1,5 +1,9 @@
-"""The order page in headless Chromium, over a queue in memory, a real database and a real consumer."""
+"""The order page in headless Chromium, over a queue in memory, a real database and a real consumer.
 
+With SLUICE_UPDATE_DOCS=1 the documentation's picture is made anew.
+"""
+
+import os
 import shutil
 import socket
 import threading
@@ -33,6 +37,7 @@ CHROMIUM_ARGS = [
     "--disable-sync",
 ]
 
+PICTURE = Path(__file__).parents[2] / "docs/img/order-page.png"
 LONG_S = 30.0
 """Until a start or a stop is given up."""
 
@@ -145,12 +150,18 @@ def shop_order_id(shop: Shop) -> str:
 
 def test_order_shows_as_dead_lettered_with_its_cause_until_it_is_fixed(page: Page, shop: Shop) -> None:
     """An item that is not sold: the list says so within its next look, and turns once the item is there."""
+    fill_in(page)
+    expect(page.locator("#orders tbody tr")).to_have_count(1)
     fill_in(page, sku="teapot-glass")
     shop.consume()
-    row = page.locator("#orders tbody tr")
+    row = page.locator("#orders tbody tr").first
     expect(row.locator(".badge")).to_have_text("dead-lettered", timeout=LONG_S * 1000)
     expect(row).to_contain_text("UnknownItem: teapot-glass")
     expect(page.locator("#dead_letters")).to_have_text("1")
+    expect(page.locator(".badge.stored")).to_have_count(1, timeout=LONG_S * 1000)
+    if os.environ.get("SLUICE_UPDATE_DOCS") == "1":
+        page.set_viewport_size({"width": 1_000, "height": 760})
+        page.screenshot(path=PICTURE)
     shop.store.restock("teapot-glass", "Teapot, glass", 990, 10)
     shop.queue.redrive()
     expect(row.locator(".badge")).to_have_text("stored", timeout=LONG_S * 1000)
