@@ -70,7 +70,7 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 
 ## --- targets ---
 
-.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile ablate planner-docs settings-docs widget-docs terraform deployer-policy docs build wheel version release clean
+.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile ablate planner-docs settings-docs pictures terraform deployer-policy docs build wheel version release clean
 demo: setup-sandbox ## Run the whole story on the embedded emulator, in four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m sluice_tools.demo $(if $(JSON),--json)
 
@@ -144,8 +144,9 @@ ablate: compile ## Print what each rule of the planner gains, over generated tra
 planner-docs: compile ## Make the results and pictures of docs/comparison.md (some hours the first time, then a quarter of one; ARGS=--help)
 	$(RUN) -m sluice_tools.backtest $(ARGS)
 
-widget-docs: .venv/.done ## Make the pictures of docs/widget.md (needs Chromium)
-	SLUICE_UPDATE_DOCS=1 $(RUN) -m pytest tests/e2e/test_widget_views.py -k pictured
+pictures: setup-sandbox ## Make the documents' pictures of widget, order page, backtest report and demo by their tests (needs Chromium, five minutes)
+	SLUICE_UPDATE_DOCS=1 $(RUN) -m pytest -k pictured \
+	  tests/e2e/test_widget_views.py tests/e2e/test_orders_browser.py tests/e2e/test_report_browser.py tests/e2e/test_demo.py
 
 settings-docs: .venv/.done ## Make docs/settings.md and docs/settings.schema.json from the code
 	$(RUN) -m sluice_tools.settings_docs

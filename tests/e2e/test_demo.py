@@ -77,8 +77,8 @@ def test_fleet_scaled_out_and_in_when_traffic_did(story: Story, audit: Audit) ->
     assert any(s.working + s.launching + s.draining == 0 for s in story.watcher.observations.samples if s.at > last_act)
 
 
-def test_page_tells_the_story_when_it_is_over(story: Story, audit: Audit, tmp_path: Path) -> None:
-    """Each act with the time at which its band begins; SLUICE_UPDATE_DOCS=1 puts the picture among the documents."""
+def test_page_and_pictured_timeline_have_the_story_when_it_is_over(story: Story, audit: Audit, tmp_path: Path) -> None:
+    """Each act with the time at which its band begins; `make pictures` puts the picture among the documents."""
     write_results(story, audit, tmp_path)
 
     text = (tmp_path / "index.html").read_text()

@@ -1,6 +1,6 @@
 """The order page in headless Chromium, over a queue in memory, a real database and a real consumer.
 
-With SLUICE_UPDATE_DOCS=1 the documentation's picture is made anew.
+`make pictures` makes the documents' picture by one of them.
 """
 
 import os
@@ -148,7 +148,7 @@ def shop_order_id(shop: Shop) -> str:
     return body.split('"')[3]
 
 
-def test_order_shows_as_dead_lettered_with_its_cause_until_it_is_fixed(page: Page, shop: Shop) -> None:
+def test_order_is_pictured_as_dead_lettered_with_its_cause_when_its_item_is_not_sold(page: Page, shop: Shop) -> None:
     """An item that is not sold: the list says so within its next look, and turns once the item is there."""
     fill_in(page)
     expect(page.locator("#orders tbody tr")).to_have_count(1)

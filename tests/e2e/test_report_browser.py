@@ -1,4 +1,4 @@
-"""The backtest's report in a real browser; with SLUICE_UPDATE_DOCS=1 the documentation's picture of it is made anew."""
+"""The backtest's report in a real browser; `make pictures` makes the documents' picture of it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [420, 1100])
-def test_report_is_whole_when_it_is_opened(report: Path, width: int) -> None:
+def test_report_is_whole_and_pictured_when_it_is_opened(report: Path, width: int) -> None:
     """Each policy has its row, nothing is loaded from elsewhere, and nothing sticks out of a narrow window."""
     if not Path(CHROMIUM).exists():
         pytest.skip("BROWSER TESTS NOT RUN: no Chromium; install chromium, or set SLUICE_CHROMIUM to its path")

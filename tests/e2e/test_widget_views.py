@@ -1,6 +1,6 @@
 """How each view of the widget looks and reads in Chromium: nothing is cut, axe finds nothing, the keyboard reaches all.
 
-The views are rendered from scenes, without a server. `make widget-docs` makes the documentation's pictures from them.
+The views are rendered from scenes, without a server. `make pictures` makes the documentation's pictures from them.
 """
 
 import os
