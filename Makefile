@@ -151,6 +151,10 @@ pictures: setup-sandbox ## Make the documents' pictures of widget, order page, b
 settings-docs: .venv/.done ## Make docs/settings.md and docs/settings.schema.json from the code
 	$(RUN) -m sluice_tools.settings_docs
 
+.PHONY: cli-docs
+cli-docs: .venv/.done ## Make docs/cli.md from the code
+	$(RUN) -m sluice_tools.commands.docs
+
 # Warnings are errors: a link or an anchor that leads nowhere, and a page that no section of docs/conf.py has.
 docs: .envs/docs/.done ## Make the documentation's site in build/site; a broken link is an error
 	.envs/docs/bin/python -m sphinx --builder html --fail-on-warning --fresh-env --jobs 2 --quiet \

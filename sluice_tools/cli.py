@@ -24,14 +24,19 @@ app = App(
 )
 # Each subcommand's module and its line in the help. The first have subcommands of their own.
 GROUPS = {
-    "groups": ("sluice_tools.commands.dead_letters:groups", "Failure groups: mute them."),
-    "messages": ("sluice_tools.commands.dead_letters:messages", "Quarantined messages: send one back edited."),
+    "groups": ("sluice_tools.commands.dead_letters:groups", "Failure groups: list, show and mute them."),
+    "messages": (
+        "sluice_tools.commands.dead_letters:messages",
+        "Quarantined messages: list, show and edit them.",
+    ),
     "redrive": ("sluice_tools.commands.redrive:app", "Send quarantined messages back to their queue, as jobs."),
     "dlq": ("sluice_tools.commands.dead_letters:dlq", "Look into a dead-letter queue, or quarantine what is there."),
     "archive": ("sluice_tools.commands.dead_letters:archive", "Restore a message that was sent back."),
 }
 COMMANDS = {
     "deploy": ("sluice_tools.deploy.command:deploy", "Create or update a stack, after showing what would change."),
+    "status": ("sluice_tools.commands.status:status", "Show the fleets: capacity, last decision, drains and redrives."),
+    "decisions": ("sluice_tools.commands.status:decisions", "Show what the planner decided for a fleet, and why."),
     "doctor": ("sluice_tools.doctor:doctor", "Check that a fleet can use its queues and its Auto Scaling group."),
     "release": ("sluice_tools.commands.release:release", "Let an instance go that its drain or its group holds."),
     "enroll": ("sluice_tools.enroll:enroll", "Give a fleet's queues and group the tag by which a stack may use them."),

@@ -1,4 +1,6 @@
-"""Dashboard -> the widget's HTML. `sluice.widget.service` does the work; it only reads.
+"""Dashboard -> the widget's HTML; the command line -> JSON. It only reads.
+
+`sluice.widget.service` does the work for the dashboard, `sluice.widget.reads` for programs.
 
 What CloudWatch sends and takes:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_about.html
@@ -13,6 +15,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from sluice.ports.ledger import ConsoleLedger
 from sluice.ports.stack import Ports
 from sluice.telemetry import Record, Scope, Unit, emit, keep_from
+from sluice.widget.reads import is_read, read
 from sluice.widget.service import WidgetService
 from sluice.widget.view import WidgetSettings
 
@@ -30,8 +33,12 @@ def _ports() -> Ports[ConsoleLedger]:
 
 @tracer.capture_lambda_handler(capture_response=False)  # the HTML may show messages, which do not belong in a trace
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: Any, context: Any) -> str:
-    """Lambda's entry: the widget's HTML, or its documentation where CloudWatch asks for that."""
+def handler(event: Any, context: Any) -> str | dict[str, Any]:
+    """Lambda's entry: the widget's HTML, its documentation where CloudWatch asks for that, or a program's JSON."""
+    if is_read(event):
+        found = read(event, _ports, time.time)
+        logger.info("request answered", request=next(iter(event)), refused="error" in found)
+        return found
     settings = WidgetSettings(
         console_arn=context.invoked_function_arn,
         operator_arn=os.environ.get("SLUICE_OPERATOR_ARN") or None,

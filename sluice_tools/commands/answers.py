@@ -100,6 +100,174 @@ class Released(_Answer):
     note: str = ""
 
 
+class Outcome(_Answer):
+    """What came of a decision."""
+
+    status: str
+    answer: str = ""
+
+
+class Reason(_Answer):
+    """One step of a decision."""
+
+    code: str
+    sentence: str
+    before: int
+    after: int
+
+
+class Figure(_Answer):
+    """One figure that a decision used."""
+
+    name: str
+    value: float | None = None
+    age_s: float | None = None
+    source: str = ""
+
+
+class Decision(_Answer):
+    """A decision with its outcome; `reasons` and `figures` where they were asked for."""
+
+    at: Moment
+    action: str
+    current: int
+    want: int
+    sentence: str
+    outcome: Outcome
+    reasons: tuple[Reason, ...] = ()
+    figures: tuple[Figure, ...] = ()
+
+
+class Drain(_Answer):
+    """An instance on its way out of service."""
+
+    instance_id: str
+    state: str
+    cause: str
+    started_at: Moment
+    deadline_at: Moment
+    note: str = ""
+
+
+class FleetStatus(_Answer):
+    """How a fleet stands."""
+
+    fleet: str
+    mode: str
+    group: str
+    queues: tuple[str, ...]
+    target_wait_s: float
+    decision: Decision | None
+    drains: tuple[Drain, ...]
+    quarantined_count: int
+    failure_groups: int
+    jobs: tuple[Job, ...]
+    unread: tuple[str, ...]
+
+
+class InvalidFleet(_Answer):
+    """A fleet's document that cannot be used."""
+
+    fleet: str
+    problems: tuple[str, ...]
+
+
+class Status(_Answer):
+    """A page of a stack's fleets."""
+
+    fleets: tuple[FleetStatus, ...]
+    invalid: tuple[InvalidFleet, ...]
+    unread: tuple[str, ...]
+    after: str | None
+
+
+class Decisions(_Answer):
+    """A page of a fleet's decisions, latest first."""
+
+    decisions: tuple[Decision, ...]
+    next_until: Moment | None
+
+
+class LastRedrive(_Answer):
+    """The last redrive of a failure group."""
+
+    job_id: str
+    at: Moment
+    sent_count: int
+    returned_count: int
+
+
+class Group(_Answer):
+    """A failure group."""
+
+    failure_group: str
+    cause: str
+    count: int
+    seen_count: int
+    first_seen_at: Moment
+    last_seen_at: Moment
+    muted: bool
+    failed_retry_count: int = 0
+    sample: str = ""
+    last_redrive: LastRedrive | None = None
+
+
+class Groups(_Answer):
+    """A fleet's failure groups."""
+
+    groups: tuple[Group, ...]
+
+
+class Entry(_Answer):
+    """A quarantined message in the index."""
+
+    message_id: str
+    failure_group: str
+    cause: str
+    at: Moment
+    attempt: int
+    size_bytes: int
+    key: str
+    source: str | None = None
+    said: str = ""
+    sample: str = ""
+
+
+class Entries(_Answer):
+    """A page of the quarantine, oldest first."""
+
+    messages: tuple[Entry, ...]
+    after: str | None
+
+
+class AttributeValue(_Answer):
+    """A message attribute."""
+
+    type: str
+    text: str | None = None
+    binary_base64: str | None = None
+
+
+class WholeMessage(Entry):
+    """A quarantined message with its body and attributes."""
+
+    body: str
+    message_attributes: Mapping[str, AttributeValue]
+
+
+class OfMessage(_Answer):
+    """`{"message": {...}}`."""
+
+    message: WholeMessage
+
+
+class Jobs(_Answer):
+    """A fleet's redrive jobs, the last requested first."""
+
+    jobs: tuple[Job, ...]
+    truncated: bool = False
+
+
 def read[A: BaseModel](kind: type[A], answer: Mapping[str, Any]) -> A:
     """An answer as a record.
 

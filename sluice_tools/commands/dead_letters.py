@@ -1,24 +1,89 @@
 """`sluice groups`, `messages`, `dlq` and `archive`: dead letters, in quarantine and out of it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from sluice.wording import count
-from sluice_tools.commands.answers import Noted, OfJob, Peeked, read
+from sluice_tools.commands.answers import AttributeValue, Entries, Groups, Noted, OfJob, OfMessage, Peeked, read
 from sluice_tools.commands.aws_options import AwsOptions
 from sluice_tools.commands.frame import UsageError
-from sluice_tools.commands.functions import OPERATOR, ask
-from sluice_tools.commands.output import say, show_json, show_table
+from sluice_tools.commands.functions import CONSOLE, OPERATOR, ask
+from sluice_tools.commands.output import iso, say, say_line, show_facts, show_json, show_table
 from sluice_tools.commands.redrive import requester, show_jobs
 
 SAMPLE_SHOWN = 60  # characters of a body, in a table's row
+LIMIT_MOST = 10_000
 
 groups = App(name="groups", help_epilogue="", help="Failure groups: quarantined messages with the same cause.")
 messages = App(name="messages", help_epilogue="", help="Quarantined messages, one by one.")
 dlq = App(name="dlq", help_epilogue="", help="What is in the dead-letter queue, with redrive mode manual.")
 archive = App(name="archive", help_epilogue="", help="The bucket that keeps the bodies of quarantined messages.")
+
+
+@groups.command(name="list")
+def list_groups(*, fleet: str, aws: AwsOptions | None = None) -> None:
+    """List the failure groups, the last seen first.
+
+    Args:
+        fleet: The fleet's name.
+        aws: The stack, the account and the region.
+    """
+    aws = aws or AwsOptions()
+    answer = ask(aws, CONSOLE, {"groups": {"fleet": fleet}})
+    found = read(Groups, answer).groups
+    if aws.as_json:
+        show_json(answer)
+    elif found:
+        show_table(
+            ("failure group", "in quarantine", "seen", "last seen", "muted", "cause"),
+            [
+                (one.failure_group, one.count, one.seen_count, iso(one.last_seen_at), "muted" * one.muted, one.cause)
+                for one in found
+            ],
+            ids=("failure group",),
+        )
+    else:
+        say(f"Fleet {fleet} has no failure groups.")
+
+
+@groups.command(name="show")
+def show_group(group: str, /, *, fleet: str, aws: AwsOptions | None = None) -> None:
+    """Show a failure group: its cause, how often it was seen, its last redrive, and the beginning of a body.
+
+    Args:
+        group: The failure group's id.
+        fleet: The fleet's name.
+        aws: The stack, the account and the region.
+    """
+    aws = aws or AwsOptions()
+    answer = ask(aws, CONSOLE, {"groups": {"fleet": fleet, "failure_group": group}})
+    found = read(Groups, answer).groups
+    if aws.as_json:
+        show_json(answer)
+        return
+    for one in found:
+        last = one.last_redrive
+        show_facts(
+            {
+                "failure group": one.failure_group,
+                "cause": one.cause,
+                "in quarantine": one.count,
+                "seen": f"{one.seen_count}, first {iso(one.first_seen_at)}, last {iso(one.last_seen_at)}",
+                "failed retries": one.failed_retry_count,
+                "muted": "until another message of it fails" if one.muted else "no",
+                "last redrive": last
+                and f"{last.job_id} at {iso(last.at)}: {last.sent_count} sent, {last.returned_count} came back",
+                "body begins": one.sample,
+            }
+        )
+        say("Its messages, and what a redrive of it would do:")
+        options = f"--group {quote(one.failure_group)} --fleet {quote(fleet)}{aws.as_typed}"
+        say_line(f"  sluice messages list {options}")
+        say_line(f"  sluice redrive start {options} --dry-run")
 
 
 @groups.command
@@ -35,6 +100,88 @@ def mute(
     """
     fields: dict[str, Any] = {"failure_group": group}
     _noted("mute", fleet, fields | ({"undo": True} if undo else {}), aws or AwsOptions())
+
+
+@messages.command(name="list")
+def list_messages(
+    *,
+    fleet: str,
+    group: str | None = None,
+    limit: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=LIMIT_MOST))] = 100,
+    aws: AwsOptions | None = None,
+) -> None:
+    """List quarantined messages, the oldest first.
+
+    Args:
+        fleet: The fleet's name.
+        group: Only those of this failure group, by its id.
+        limit: At most so many.
+        aws: The stack, the account and the region.
+    """
+    aws = aws or AwsOptions()
+    asked: dict[str, Any] = {"fleet": fleet, **_given(failure_group=group)}
+    found: list[Mapping[str, Any]] = []
+    after: str | None = None
+    while True:
+        answer = ask(aws, CONSOLE, {"messages": asked | _given(after=after)})
+        page = read(Entries, answer)
+        found += answer["messages"]
+        if page.after is None or page.after == after or len(found) >= limit:
+            break
+        after = page.after
+    more = page.after is not None or len(found) > limit
+    shown = found[:limit]
+    if aws.as_json:
+        show_json({"messages": shown, "more": more})
+        return
+    if not shown:
+        say("No such message is in quarantine.")
+        return
+    entries = read(Entries, {"messages": shown, "after": None}).messages
+    show_table(
+        ("message", "quarantined", "retries", "bytes", "failure group", "cause"),
+        [(one.message_id, iso(one.at), one.attempt, one.size_bytes, one.failure_group, one.cause) for one in entries],
+        ids=("message", "failure group"),
+    )
+    if more:
+        say(f"There are more: these are the oldest {len(shown)}. --limit shows up to {LIMIT_MOST:,}.")
+
+
+@messages.command(name="show")
+def show_message(message: str, /, *, fleet: str, aws: AwsOptions | None = None) -> None:
+    """Show a quarantined message with its attributes and its body.
+
+    Args:
+        message: The message's id.
+        fleet: The fleet's name.
+        aws: The stack, the account and the region.
+    """
+    aws = aws or AwsOptions()
+    answer = ask(aws, CONSOLE, {"message": {"fleet": fleet, "message_id": message}})
+    found = read(OfMessage, answer).message
+    if aws.as_json:
+        show_json(answer)
+        return
+    show_facts(
+        {
+            "message": found.message_id,
+            "failure group": found.failure_group,
+            "cause": found.said or found.cause,
+            "quarantined": iso(found.at),
+            "came from": found.source,
+            "retries": found.attempt,
+            "bytes": found.size_bytes,
+            "archive key": found.key,
+            **{f"attribute {name}": _value(one) for name, one in found.message_attributes.items()},
+        }
+    )
+    for line in found.body.expandtabs().splitlines():
+        say_line(line)
+
+
+def _value(value: AttributeValue) -> str:
+    text = value.text if value.binary_base64 is None else f"base64 {value.binary_base64}"
+    return f"{text} ({value.type})"
 
 
 @messages.command
@@ -117,7 +264,7 @@ def quarantine(*, fleet: str, queue: str | None = None, aws: AwsOptions | None =
 
 @archive.command
 def restore(key: str, /, *, fleet: str, aws: AwsOptions | None = None) -> None:
-    """Quarantine anew a message that was sent back, as the archive last kept it.
+    """Quarantine again a message that was sent back, as the archive last kept it.
 
     Args:
         key: The archive's key, such as orders/2026/11/24/ID.json.

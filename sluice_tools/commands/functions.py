@@ -14,7 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sluice_tools.commands.aws_options import AwsOptions
 from sluice_tools.commands.frame import RefusedError, UnreachableError
 
-OPERATOR = "operator"
+CONSOLE = "console"  # reads
+OPERATOR = "operator"  # acts
 # A function answers a request within ten seconds, and Lambda ends it after thirty.
 READ_TIMEOUT_S = 40
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+LEAST_COLUMNS = 40  # in fewer, cyclopts 5.4 lays out its help for ever
 PIPE_COLUMNS = 1_000_000  # no row is as long: the longest cell is a message's sample
 LATEST = 4_102_444_800.0  # the year 2100, in epoch seconds: a greater number is no time
 
@@ -35,7 +36,9 @@ def console(*, errors: bool = False, width: int | None = PIPE_COLUMNS) -> Consol
         width: how wide it is where it is no terminal; None: Rich's own choice.
     """
     stream = sys.stderr if errors else sys.stdout
-    return _Console(file=stream, width=None if stream.isatty() else width, highlight=False, soft_wrap=errors)
+    made = _Console(file=stream, width=None if stream.isatty() else width, highlight=False, soft_wrap=errors)
+    made.width = max(made.width, LEAST_COLUMNS)
+    return made
 
 
 def complain(command: str, *problems: str) -> None:
@@ -80,6 +83,17 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[object]], ids: S
     console().print(table)
 
 
+def show_facts(facts: Mapping[str, object]) -> None:
+    """Print facts by their names, a line each; None and empty ones are left out."""
+    given = {name: plain(value) for name, value in facts.items() if value not in {None, ""}}
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in given.items():
+        table.add_row(plain(name), value)
+    console().print(table)
+
+
 def show_json(answer: object) -> None:
     """Print one JSON document. Times are ISO 8601 in UTC."""
     print(json.dumps(with_iso_times(answer), indent=2))
@@ -96,8 +110,8 @@ def with_iso_times(value: Any, name: str = "") -> Any:
         return {key: with_iso_times(each, str(key)) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [with_iso_times(each) for each in value]
-    if _is_time(name) and isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LATEST:
-        return iso(value)
+    if _is_time(name) and isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LATEST:
+        return iso(value) if value else None  # 0 is "never"
     return value
 
 

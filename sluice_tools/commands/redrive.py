@@ -11,10 +11,10 @@ from cyclopts import App, Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from sluice.wording import count
-from sluice_tools.commands.answers import DryRun, Job, OfJob, read
+from sluice_tools.commands.answers import DryRun, Job, Jobs, OfJob, read
 from sluice_tools.commands.aws_options import AwsOptions
 from sluice_tools.commands.frame import ExitCode, UsageError
-from sluice_tools.commands.functions import OPERATOR, Answer, ask
+from sluice_tools.commands.functions import CONSOLE, OPERATOR, Answer, ask
 from sluice_tools.commands.output import complain, console, iso, plain, say, say_line, show_json, show_table
 from sluice_tools.commands.times import moment
 
@@ -127,6 +127,28 @@ def _attribute(text: str | None) -> dict[str, str] | None:
     return {"name": name, "value": value}
 
 
+@app.command(name="list")
+def list_(*, fleet: str, aws: AwsOptions | None = None) -> None:
+    """List the redrive jobs of the last 30 days, the last requested first.
+
+    Args:
+        fleet: The fleet's name.
+        aws: The stack, the account and the region.
+    """
+    aws = aws or AwsOptions()
+    answer = ask(aws, CONSOLE, {"jobs": {"fleet": fleet}})
+    found = read(Jobs, answer)
+    if aws.as_json:
+        show_json(answer)
+        return
+    if not found.jobs:
+        say(f"Fleet {fleet} has had no redrive in the last 30 days.")
+        return
+    show_jobs(found.jobs)
+    if found.truncated:
+        say(f"Older jobs are not shown: these are the last {len(found.jobs)}.")
+
+
 @app.command
 def watch(job: str, /, *, fleet: str, aws: AwsOptions | None = None) -> ExitCode:
     """Watch a job until it is over: sending, then watched for messages that fail again, then done.
@@ -188,7 +210,7 @@ def _act(kind: str, job: str, fleet: str, aws: AwsOptions) -> ExitCode:
 
 
 def _look(aws: AwsOptions, fleet: str, job: str) -> Answer:
-    return ask(aws, OPERATOR, {"status": {"fleet": fleet, "job_id": job}})
+    return ask(aws, CONSOLE, {"job": {"fleet": fleet, "job_id": job}})
 
 
 def _followed(answer: Answer, aws: AwsOptions) -> ExitCode:
@@ -197,7 +219,7 @@ def _followed(answer: Answer, aws: AwsOptions) -> ExitCode:
     try:
         last = follow(answer, lambda: _look(aws, begun.fleet, begun.id))
     except KeyboardInterrupt:
-        complain("sluice redrive watch", f"the job goes on. To stop it: {_line('stop', begun, aws)}")
+        complain("sluice redrive watch", f"the job goes on. To stop it: {line_to_paste('stop', begun, aws)}")
         raise
     _show_job(last, aws)
     return ExitCode.DONE if read(OfJob, last).job.state == "done" else ExitCode.BAD
@@ -258,21 +280,21 @@ def _show_job(answer: Mapping[str, Any], aws: AwsOptions) -> ExitCode:
             f"Held, tried again at {iso(job.held_until)}: the cause passes by itself. A redrive of the same messages"
             " takes its place. To leave them to you:"
         )
-        say_line(f"  {_line('stop', job, aws)}")
+        say_line(f"  {line_to_paste('stop', job, aws)}")
     elif job.state == "running":
         say("It continues by itself. To watch it, or to stop it:")
-        say_line(f"  {_line('watch', job, aws)}")
-        say_line(f"  {_line('stop', job, aws)}")
+        say_line(f"  {line_to_paste('watch', job, aws)}")
+        say_line(f"  {line_to_paste('stop', job, aws)}")
     elif job.state == "watching":
         say("All of it is sent. It is watched for messages that fail again. To wait for that:")
-        say_line(f"  {_line('watch', job, aws)}")
+        say_line(f"  {line_to_paste('watch', job, aws)}")
     elif job.state == "paused":
         say("To resume it:")
-        say_line(f"  {_line('resume', job, aws)}")
+        say_line(f"  {line_to_paste('resume', job, aws)}")
     return ExitCode.DONE
 
 
-def _line(verb: str, job: Job, aws: AwsOptions) -> str:
+def line_to_paste(verb: str, job: Job, aws: AwsOptions) -> str:
     """A command about a job, to paste."""
     return f"sluice redrive {verb} {quote(job.id)} --fleet {quote(job.fleet)}{aws.as_typed}"
 

@@ -13,7 +13,7 @@ from sluice_tools.commands import functions, redrive
 
 
 class StackFunctions:
-    """Lambda's client: every function gives the same answer, or the next of several."""
+    """Lambda's client: the same answer each time, or the next of several; one may be a function."""
 
     def __init__(self, *answers: object, **more: str) -> None:
         self.answers = list(answers)
@@ -27,6 +27,8 @@ class StackFunctions:
             raise self.error
         self.asked.append((FunctionName, json.loads(Payload)))
         answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
+        if callable(answer):
+            answer = answer(FunctionName, self.asked[-1][1])
         text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         return {"Payload": io.BytesIO(text), **self.more}
 

@@ -164,6 +164,30 @@ def nothing_is_refused(parcels: Parcels) -> Iterator[None]:
     assert [call for call in made if call.function in {"redriver", "operator"} and not call.allowed] == []
 
 
+def check_reads(parcels: Parcels, entry: QuarantineEntry) -> None:
+    """Commands that read show it, and the console function's own IAM is enough for them."""
+    before = len(parcels.deployed.sandbox.calls())
+    ids = ("--group", entry.failure_group)
+    assert [one["message_id"] for one in parcels.on_the_command_line("messages", "list", *ids)["messages"]] == [
+        entry.message_id
+    ]
+    shown = parcels.on_the_command_line("messages", "show", entry.message_id)["message"]
+    assert (shown["body"], shown["message_attributes"]["seal"]["binary_base64"]) == ('{"sku": "tea-oolon"}', "AP8=")
+    (group,) = parcels.on_the_command_line("groups", "show", entry.failure_group)["groups"]
+    assert group["count"] == 1
+    (fleet,) = parcels.on_the_command_line("status")["fleets"]
+    assert (fleet["fleet"], fleet["quarantined_count"]) == (FLEET, 1)
+    assert "decisions" in parcels.on_the_command_line("decisions")
+    assert parcels.on_the_command_line("redrive", "list")["jobs"] == []
+    made = [
+        call
+        for call in calls(parcels.deployed.sandbox.calls()[before:], "sluice", REGION)
+        if call.function == "console"
+    ]
+    assert made
+    assert [call for call in made if not call.allowed] == []
+
+
 def test_dead_letter_is_edited_redriven_and_restored_when_a_person_says_so(parcels: Parcels) -> None:
     """Taken in, sent back with another body; the original brought back, sent, and brought back though it was let go."""
     parcels.put_dead('{"sku": "tea-oolon"}')
@@ -172,6 +196,7 @@ def test_dead_letter_is_edited_redriven_and_restored_when_a_person_says_so(parce
     assert parcels.count(parcels.dead_letters) == 1, "it was given back at once"
     assert parcels.asked("quarantine")["quarantined_count"] == 1
     (entry,) = parcels.held()
+    check_reads(parcels, entry)
 
     job = parcels.asked("edit", message_id=entry.message_id, body='{"sku": "tea-oolong"}', requested_by="ada")["job"]
     (sent,) = parcels.take()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, field
+from dataclasses import field
 from typing import Any, Self
 
 from sluice.chains import ChainRunner
@@ -16,8 +16,8 @@ from sluice.ports.errors import ConflictError, NeedsFixError, PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import DeadLetterProcessor
+from sluice.redriving.jobs.answers import job_to_answer
 from sluice.redriving.jobs.lifecycle import dead_letter_queues, sources_of, target_in
-from sluice.redriving.jobs.rules import forecast
 from sluice.redriving.jobs.runner import MoveUse, Runner
 from sluice.redriving.jobs.slices import SLICE_S, Slice, chain_id, fleet_of, retries_in
 from sluice.redriving.letter_results import DeadLetterResult, LetterOutcome
@@ -259,16 +259,8 @@ class RedriveContext:
             self.failed("redrive jobs go on within a minute: their chain could not be asked", error, fleet=fleet.name)
 
     def to_answer(self, job: RedriveJob) -> dict[str, Any]:
-        """A job as flat JSON, without what only its runners need, and with how far it is (`jobs.rules.forecast`)."""
-        parts = {"selection", "target", "progress", "pacing", "lease", "move", "version", "release"}
-        fields = {name: value for name, value in asdict(job).items() if name not in parts}
-        fields |= asdict(job.selection) | asdict(job.progress) | asdict(job.pacing)
-        fields |= {"to": job.target.fleet, "to_queue": job.target.queue, "held_until": job.held_until(self.now())}
-        for name in ("cursor", "looked", "sends_singly"):
-            del fields[name]
-        seen = forecast(job, self.now())
-        fields |= {"done_fraction": round(seen.done_fraction, 4), "left_s": seen.left_s}
-        return {name: _listed(value) for name, value in fields.items()}
+        """A job as flat JSON, as of now."""
+        return job_to_answer(job, self.now())
 
     def _log_result(self, fleet: Fleet, result: DeadLetterResult) -> None:
         verdict = result.verdict
@@ -308,10 +300,3 @@ class RedriveContext:
 
     def _log_job_failure(self, job: RedriveJob, error: Exception) -> None:
         self.failed("a redrive could not go on now; it is tried again soon", error, fleet=job.fleet, job=job.id)
-
-
-def _listed(value: Any) -> Any:
-    """Tuples as the lists that JSON makes of them."""
-    if isinstance(value, tuple):
-        return [_listed(one) for one in value]
-    return {name: _listed(one) for name, one in value.items()} if isinstance(value, dict) else value

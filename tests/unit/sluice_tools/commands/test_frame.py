@@ -68,6 +68,15 @@ def test_option_is_named_when_aws_cannot_use_it(
     assert says in capsys.readouterr().err
 
 
+def test_help_ends_when_the_terminal_has_one_column(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is laid out for 40 columns at the least: in a few, the library would go on for ever."""
+    monkeypatch.setenv("COLUMNS", "1")
+    assert cli.run(["redrive", "start", "--help"]) == 0
+    assert "Send quarantined messages" in capsys.readouterr().out
+
+
 def test_line_to_paste_has_the_options_that_were_given(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
