@@ -491,7 +491,7 @@ def test_fleets_when_a_row_is_shown_has_capacity_wait_quarantine_and_drains(worl
     page = show({"view": "fleets"}, world.ports)
     rows = {row.text.split(" ")[0]: " ".join(row.text.split()) for row in page.all("tr")[1:]}
     orders = next(text for name, text in rows.items() if name.startswith("orders"))
-    for said in ("Capacity9 ", "Waiting440", "Oldest message56 s", "target 60 s", "Quarantined47", "Draining2"):
+    for said in ("Capacity9 ", "Waiting440", "Oldest wait56 s", "target 60 s", "Quarantined47", "Draining2"):
         assert said in orders, said
 
 

@@ -117,6 +117,14 @@ def test_marks_when_crowded_do_not_cover_one_another() -> None:
     assert all(right - left >= 7 for left, right in pairwise(places))
 
 
+def test_marks_when_crowded_keep_the_change_that_failed() -> None:
+    """A failed change amid others that follow within pixels is still a cross."""
+    crowd = [at(30 + n / 10, OutcomeStatus.FAILED if n == 4 else None, current=3 + n, want=4 + n) for n in range(9)]
+    page = draw(*crowd)
+    assert len(page.all("path", "sl-mark-failed")) == 1
+    assert len(page.all("path", "sl-mark")) < 8
+
+
 def test_wait_when_above_the_target_is_filled_down_to_it() -> None:
     """What was late is an area between the line and the target, and nothing is when all was in time."""
     page = draw(at(10, oldest_wait_s=30), at(11, oldest_wait_s=100), at(12, oldest_wait_s=30))

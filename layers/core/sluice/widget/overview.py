@@ -154,7 +154,7 @@ def _nothing(view: FleetsView) -> htpy.Node:
     return htpy.p(".sl-quiet")["No fleet has ", htpy.b[safe_text(view.search, SEARCH_MAX_CHARACTERS)], " in its name."]
 
 
-_COLUMNS = ("Capacity", "Waiting", "Oldest message", "Quarantined", "Draining")
+_COLUMNS = ("Capacity", "Waiting", "Oldest wait", "Quarantined", "Draining")
 
 
 def _table(view: FleetsView) -> htpy.Node:

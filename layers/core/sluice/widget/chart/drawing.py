@@ -5,7 +5,7 @@ A figure that was not read is a gap, never a zero. Hovering needs no script: nar
 picture, each with its moment's figures as its title.
 """
 
-import math
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import htpy
@@ -163,14 +163,19 @@ def _last_dot(runs: list[list[Sample]], axis: TimeAxis, kind: str, y: PixelOf) -
 
 
 def _marks(panel: Panel, axis: TimeAxis, samples: list[Sample], period: Period) -> htpy.Node:
-    """A triangle where the fleet scaled out or in, hollow where only in shadow, a cross where it failed."""
+    """A triangle where the fleet scaled out or in, hollow where only in shadow, a cross where it failed.
+
+    Where there is no room for all of them, those that failed stay: they are why one looks.
+    """
     marks: list[htpy.Node] = []
-    free_from = -math.inf
-    for entry in samples:
+    taken: list[float] = []  # pixels of the marks so far, ascending
+    changes = [entry for entry in samples if entry.action is not Action.HOLD and entry.status in _MARKED]
+    for entry in sorted(changes, key=lambda each: (each.status is not OutcomeStatus.FAILED, each.at)):
         x = axis.x(entry.at)
-        if entry.action is Action.HOLD or entry.status not in _MARKED or x < free_from:
+        place = bisect_left(taken, x)
+        if any(abs(x - other) < MARK_PX for other in taken[max(0, place - 1) : place + 1]):
             continue
-        free_from = x + MARK_PX
+        taken.insert(place, x)
         kind, shape = _mark(entry, x, panel)
         action = f"{_ACTIONS[entry.action]} from {entry.capacity} to {entry.want}"
         marks.append(htpy.path(kind, d=shape)[htpy.title[f"{period.second(entry.at)} {action}: {entry.status}"]])
