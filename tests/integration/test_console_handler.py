@@ -1,6 +1,7 @@
 """The console's handler: events in, HTML out, over ports in memory and over AWS as moto plays it."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -378,6 +379,13 @@ def test_handler_when_on_aws_shows_the_ledger_and_only_reads(
     ):
         assert words in page.text
     assert calls == {"GetItem", "GetParametersByPath", "Query"}
+    ledger.needs.note(Need("NothingReceived", "orders", time.time(), 1.0))
+    calls.clear()
+    fleets = parse(app.handler({"view": "fleets", "widgetContext": context()}, lambda_context))
+    assert shown_fleets(fleets) == ["orders"]
+    for words in ("1 of 1 needs an operator", "Messages wait, and no consumer takes any.", "Waiting440", "Draining2"):
+        assert words in fleets.text
+    assert calls <= {"GetItem", "GetParametersByPath", "Query"}  # the documents may be remembered
     printed = capsys.readouterr().out
     assert "WidgetProblems" not in printed, "a metric that is always zero costs money"
     assert "a sample" not in printed
