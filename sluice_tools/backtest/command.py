@@ -27,7 +27,7 @@ from sluice_tools.backtest.traces import Trace, TraceError, read, roughened
 from sluice_tools.backtest.worlds.results import chosen, run_worlds, show_worlds
 
 BAD_INPUT = 2  # exit status, as of a command line that cannot be read
-FAILED = 1
+FAILED = 3  # as of every command that could not reach AWS
 BETTER_SHOWN = 3  # settings of peers that are better than Sluice on a trace
 MATRIX_PAGE = Path("build/backtest.html")
 
@@ -74,7 +74,7 @@ def backtest(
         launch_failure: the share of launches that fail, from 0 to 1.
         jobs: the number of parallel processes; by default as many as there are cores.
         report: write an HTML page to this file.
-        as_json: print the results as one JSON list on the last line.
+        as_json: print the results as one JSON list; tables then go to standard error.
 
     Returns:
         The exit status: 2 if an argument cannot be used, 1 if CloudWatch could not be read.
@@ -96,7 +96,7 @@ def backtest(
         return _refuse(str(error), BAD_INPUT)
     except (BotoCoreError, ClientError) as error:
         return _refuse(f"CloudWatch could not be read: {error}", FAILED)
-    console = Console()
+    console = Console(stderr=as_json)
     if past is not None:
         _show_past(past, target_wait, console)
     if matrix:
@@ -105,7 +105,10 @@ def backtest(
     else:
         show(runs, console)
     if report is not None:
-        write(report, render(runs, detailed=not matrix))
+        try:
+            write(report, render(runs, detailed=not matrix))
+        except OSError as error:
+            return _refuse(f"--report: {report} cannot be written: {error.strerror}", BAD_INPUT)
         console.print(f"The report is in {report}.", highlight=False)
     if as_json:
         print(json.dumps([run.record() for run in runs]))
@@ -122,7 +125,7 @@ def _worlds(
     if seeds < 1:
         raise ValueError(f"seeds: must be at least 1 (got {seeds})")
     runs = run_worlds(chosen(names), specs, range(seed, seed + seeds), jobs)
-    show_worlds(runs, Console())
+    show_worlds(runs, Console(stderr=as_json))
     if as_json:
         print(json.dumps([each.record() for each in runs]))
     return 0

@@ -57,7 +57,7 @@ function `<stack>-console`. Commands that act (`redrive start|pause|resume|stop`
 - Ids are never cut. On a terminal other cells wrap; into a pipe or a file each row is one line.
 - `--json` prints one JSON document. Times are ISO 8601 in UTC, everywhere.
 - What messages say is data: it is shown without characters that a terminal would act on.
-- `sluice --install-completion` installs completion of commands and options for bash, zsh, fish or PowerShell
+- `.venv/bin/sluice --install-completion` installs completion of commands and options for bash, zsh, fish or PowerShell
   (`--shell`; `--output` for another place).
 
 ## Exit codes

@@ -386,6 +386,15 @@ def test_handler_when_on_aws_shows_the_ledger_and_only_reads(
     for words in ("1 of 1 needs an operator", "Messages wait, and no consumer takes any.", "Waiting440", "Draining2"):
         assert words in fleets.text
     assert calls <= {"GetItem", "GetParametersByPath", "Query"}  # the documents may be remembered
+
+    calls.clear()
+    event = json.loads((EVENTS / "console-status.json").read_text())
+    told = app.handler(event, lambda_context)
+    assert isinstance(told, dict)
+    (fleet_status,) = told["fleets"]
+    assert fleet_status["decision"]["sentence"] == afternoon()[0][0].sentence
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert calls <= {"GetItem", "GetParametersByPath", "Query"}
     printed = capsys.readouterr().out
     assert "WidgetProblems" not in printed, "a metric that is always zero costs money"
     assert "a sample" not in printed

@@ -42,6 +42,8 @@ VALID: Mapping[str, Sequence[str]] = {
     "--attribute": ("shop=Berlin",),
     "--rate": ("5", "0.5"),
     "--limit": ("1", "100"),
+    "--trace": ("step", "flash-crowd"),
+    "--seconds-per-message": ("2",),
     "--stack": ("sluice", "prod-1"),
     "--region": ("eu-west-1",),
     "--queue-url": ("https://sqs.eu-west-1.amazonaws.com/123456789012/orders",),

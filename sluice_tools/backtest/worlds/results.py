@@ -115,7 +115,7 @@ def _show_said(of: Sequence[WorldRun], name: str, console: Console) -> None:
         console.print(f"  {_line(each, of[0].run.ticks)}", highlight=False, markup=False)
     if len(said) > SAID_SHOWN:
         others = count(len(said) - SAID_SHOWN, "other sentence")
-        console.print(f"  and {others}: with --json, the last line has them", highlight=False)
+        console.print(f"  and {others}: with --json, the list has them", highlight=False)
 
 
 def _line(said: Said, ticks: int) -> str:

@@ -29,10 +29,10 @@ def trace(tmp_path: Path) -> str:
 
 
 def test_backtest_when_json_is_asked_for(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The last line is a list of records, the table before it."""
+    """A list of records on standard output, the table on standard error."""
     status = backtest(trace=trace, seconds_per_message=10, policy=["sluice", "little:beta=2"], jobs=1, as_json=True)
-    out = capsys.readouterr().out
-    records = json.loads(out.splitlines()[-1])
+    told = capsys.readouterr()
+    records, out = json.loads(told.out), told.err
     assert status == 0
     assert [record["policy"] for record in records] == ["sluice", "little"]
     for record in records:
@@ -97,11 +97,11 @@ def test_backtest_when_something_cannot_be_used(
 
 @pytest.mark.slow
 def test_worlds_when_some_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """A row for each, what was said in it, and a record for each seed on the last line."""
+    """A row for each and what was said in it; as JSON a record for each seed."""
     given = ["backtest", "--worlds", "fifo-two-groups", "dead-consumers", "--seeds", "2", "--jobs", "1", "--json"]
     assert cli.run(given) == 0
-    out = capsys.readouterr().out
-    records = json.loads(out.splitlines()[-1])
+    told = capsys.readouterr()
+    records, out = json.loads(told.out), told.err
     assert [(each["world"], each["params"]["seed"]) for each in records] == [
         ("fifo-two-groups", 1),
         ("fifo-two-groups", 2),
@@ -116,7 +116,7 @@ def test_worlds_when_some_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Late: two message groups let two messages be worked on at once" in out
     assert "The bound has 6 unit-hours for one unit" in out
     assert len(records[0]["said"]) > 5
-    assert "other sentences: with --json, the last line has them" in out
+    assert "other sentences: with --json, the list has them" in out
 
 
 @pytest.mark.parametrize(

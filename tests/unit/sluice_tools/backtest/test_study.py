@@ -148,8 +148,8 @@ def test_backtest_when_the_matrix_is_run(
     page = tmp_path / "matrix.html"
     policies = ["sluice", "fixed", "fixed:scale=0.2"]
     assert backtest(matrix=True, policy=policies, jobs=1, report=page, as_json=True) == 0
-    out = capsys.readouterr().out
-    records = json.loads(out.splitlines()[-1])
+    told = capsys.readouterr()
+    records, out = json.loads(told.out), told.err
     assert len(records) == 2 * len(WORLDS) * 3
     assert {(each["params"]["target_wait_s"], each["params"]["boot_s"]) for each in records} == set(WORLDS)
     assert "Target wait 300 s, boot 180 s" in out

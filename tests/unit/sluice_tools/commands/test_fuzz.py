@@ -136,7 +136,7 @@ def problem(given: command_fuzz.Input, code: int, out: str, err: str) -> str | N
     if code in {ExitCode.USAGE, ExitCode.UNREACHABLE, ExitCode.INTERRUPTED} and not err.strip():
         return f"ends with {code} and no message"
     whole = code == ExitCode.DONE and "--json" in given.arguments and out.lstrip()[:1] in {"{", "["}
-    if whole and given.arguments[0] != "backtest":
+    if whole:
         json.loads(out)
     if out.isprintable() is False and any(one in out for one in "\u202e\x00\x07"):
         return "prints characters that a terminal acts on"
