@@ -175,6 +175,7 @@ build: setup-sandbox ## Build the application for arm64 and x86_64, where `sam d
 	@echo "Deploy what was built: .envs/sam/bin/sam deploy --guided"
 
 wheel: $(filter .envs/%,$(UV)) ## Build the wheel, with all that `sluice deploy` needs, into dist/
+	rm -f dist/*.whl
 	$(UV) build --quiet --wheel --out-dir dist .
 	@ls dist/*.whl
 

@@ -88,7 +88,9 @@ class Bucket:
             try:
                 self.s3.head_object(Bucket=self.name, Key=key, **self._owned)
             except ClientError as error:
-                if _status(error) != 404:
+                # Whoever may not list the bucket gets 403 for what is missing:
+                # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+                if _status(error) not in {403, 404}:
                     raise
                 self.s3.put_object(Bucket=self.name, Key=key, Body=content, **self._owned)
         except ClientError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice_tools.sandbox.sandbox import missing
+from sluice_tools.sandbox.sandbox import ROOT, missing
 from tests.support.consumers_page import consumer_commands
 from tests.support.pasted import SHELL_LANGUAGES, Block, blocks, documents, fresh_copy, shell_blocks
 
@@ -24,6 +24,7 @@ NOT_RUN: Mapping[str, str] = {
     "make demo": "four minutes; tests/e2e/test_demo.py runs it",
     "make aws-smoke SANDBOX=1": "minutes; tests/e2e/test_smoke.py runs it",
     "make test": "it is what runs this test",
+    "make wheel": "tests/e2e/test_installed.py builds a wheel, and installs and deploys it by the lines below this one",
     "make setup": "compiles the planner for minutes where it was not yet; the environments are those of this test",
     ".venv/bin/sluice backtest --matrix": "minutes; tests/unit/sluice_tools/backtest/test_command.py runs it on short"
     " traces",
@@ -36,6 +37,8 @@ DEPLOYED = ("README.md", "Deploy it")
 PROGRAMS = re.compile(r"^\s*(?:make|sam|sluice|aws|python3?|export|pip|uv|\.venv/\S+|\.envs/\S+)\s", re.MULTILINE)
 NOT_ON_PATH = re.compile(r"^(?:sam|sluice|python3?|pytest)\s")
 
+INSTALLED = ("docs/install.md",)
+"""Documents whose first lines install `sluice` so that it is on the path; tests/e2e/test_installed.py runs them."""
 NAMED_ONLY = (
     "sam deploy --guided",
     "sam deploy --config-env prod",
@@ -109,11 +112,13 @@ def test_programs_are_named_by_their_path_when_nothing_put_them_on_it() -> None:
     bare = [
         f"{block.document}: {line}"
         for block in shell_blocks()
-        if "export PATH=" not in block.text
+        if "export PATH=" not in block.text and block.document not in INSTALLED
         for line in block.lines
         if NOT_ON_PATH.match(line)
     ]
     for path in documents():
+        if str(path.relative_to(ROOT)) in INSTALLED:
+            continue
         spans = re.findall(r"`((?:sam|sluice|python3?) [^`]*--[^`]*)`", path.read_text())
         bare += [f"{path.name}: {span}" for span in spans if span not in NAMED_ONLY]
 

@@ -80,21 +80,23 @@ class Deployed:
 
 
 @contextmanager
-def both_stacks(deploy_sluice: Callable[[Sandbox, Mapping[str, str]], None]) -> Iterator[Deployed]:
-    """A sandbox with the example in it, and Sluice as somebody deploys it."""
+def both_stacks(
+    deploy_sluice: Callable[[Sandbox, Mapping[str, str]], None], settings: Settings = SHORT, worker: str = WORKER
+) -> Iterator[Deployed]:
+    """A sandbox with the example in it, and Sluice as somebody deploys it; instances run the script `worker`."""
     if problem := sandbox_module.missing():
         pytest.skip(f"DEPLOYMENT TESTS NOT RUN: {problem}")
-    with Sandbox(SHORT) as sandbox:
+    with Sandbox(settings) as sandbox:
         ec2 = sandbox.client("ec2")
-        worker = sandbox.directory / "worker"
-        worker.write_text(WORKER)
-        worker.chmod(0o755)
+        script = sandbox.directory / "worker"
+        script.write_text(worker)
+        script.chmod(0o755)
         orders = deploy_package(
             sandbox,
             ROOT / "examples/orders/template.yaml",
             "orders",
             {
-                "SandboxCommand": f"exec {worker}",
+                "SandboxCommand": f"exec {script}",
                 "Subnets": ec2.describe_subnets()["Subnets"][0]["SubnetId"],
                 "SecurityGroups": ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"],
                 "MaxSize": "3",

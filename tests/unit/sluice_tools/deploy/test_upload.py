@@ -35,6 +35,7 @@ class FakeS3:
     def __init__(self, **buckets: str) -> None:
         self.buckets = dict(buckets)  # name -> owner
         self.objects: dict[str, bytes] = {}
+        self.status_of_missing = 404
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -56,7 +57,7 @@ class FakeS3:
         if name == "put_object":
             self.objects[arguments["Key"]] = arguments["Body"]
         if name == "head_object" and arguments["Key"] not in self.objects:
-            raise _refused(404, name)
+            raise _refused(self.status_of_missing, name)
         return {}
 
     def named(self, name: str) -> list[dict[str, Any]]:
@@ -136,3 +137,13 @@ def test_bucket_is_named_when_it_does_not_exist() -> None:
     """A bucket of the user's is never made."""
     with pytest.raises(BucketError, match="nothing can be uploaded to bucket nowhere"):
         Bucket(s3=FakeS3(), name="nowhere", region="eu-west-1").put(b"code", ".zip")
+
+
+def test_code_is_uploaded_when_the_bucket_may_not_be_listed() -> None:
+    """S3 then answers 403 for what is missing; whoever may write alone can deploy."""
+    s3 = FakeS3(mine="123456789012")
+    s3.status_of_missing = 403
+
+    key = Bucket(s3=s3, name="mine", region="eu-west-1").put(b"code", ".zip")
+
+    assert s3.objects == {key: b"code"}

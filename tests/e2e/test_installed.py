@@ -1,0 +1,232 @@
+"""From a wheel in an empty environment to a redrive, an upgrade amid a drain and a redrive, and the way back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice.model.draining import DrainOutcome
+from sluice_tools.release import version_of
+from sluice_tools.sandbox.sandbox import ROOT, Sandbox
+from tests.support.deployed_stacks import FLEET, SHORT, STACK, Deployed, both_stacks
+from tests.support.installed import earlier_sources, install, paste, run, wheel_of
+from tests.support.pasted import blocks
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
+
+Eventually = Callable[..., Any]
+
+# It ends once the test lets it: a drain is under way for as long as an upgrade takes, on any machine.
+WORKER = """\
+#!/bin/sh
+trap 'while [ ! -e "$(dirname "$0")/may-end" ]; do sleep 0.2; done; exit 0' TERM
+while :; do sleep 0.2; done
+"""
+COUNT, RATE_PER_S = 24, 1
+"""Of a redrive that takes longer than an upgrade does here."""
+
+
+def printed(section: str, program: str = "sluice") -> str:
+    """The lines that docs/install.md prints in a section, as they stand; those for a shell that need an account."""
+    (found,) = [
+        block
+        for block in blocks(ROOT / "docs/install.md")
+        if block.section == section and block.language == "sh" and program in block.text and not block.runs_here
+    ]
+    return found.text
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with this version's wheel in dist/, and in which the lines of docs/install.md are typed."""
+    directory = tmp_path_factory.mktemp("clone")
+    wheel_of(ROOT, directory / "dist")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def programs(clone: Path) -> Path:
+    """What the lines under "Install" install: the folder of programs."""
+    paste(printed("Install"), clone, clone / "bin", **tools(clone))
+    return clone / "bin"
+
+
+def tools(clone: Path) -> dict[str, str]:
+    """Where uv installs tools, in place of the user's own folders."""
+    return {
+        "UV_TOOL_DIR": str(clone / "tools"),
+        "UV_TOOL_BIN_DIR": str(clone / "bin"),
+        "UV_PYTHON": sys.executable,
+    }
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel of the version before."""
+    directory = tmp_path_factory.mktemp("earlier")
+    return install(wheel_of(earlier_sources(directory / "sources"), directory), directory / "environment")
+
+
+@pytest.fixture(scope="module")
+def deployed(earlier: Path, clone: Path) -> Iterator[Deployed]:
+    """Both stacks, Sluice as the lines under "Deploy" deploy it, by the earlier version."""
+
+    def deploy(sandbox: Sandbox, parameters: Mapping[str, str]) -> None:
+        (clone / "parameters.json").write_text(json.dumps(parameters))
+        said = paste(printed("Deploy", "deploy"), clone, earlier, **sandbox.env())
+        assert said.index("Stack sluice is new") < said.index("Make these changes?") < said.index("is made.")
+
+    with both_stacks(deploy, replace(SHORT, stop_grace_s=600.0), WORKER) as made:
+        yield made
+
+
+def sluice(programs: Path, sandbox: Sandbox, *arguments: str) -> str:
+    """Run an environment's `sluice` against the sandbox, away from the checkout; what it printed."""
+    return run(programs / "sluice", *arguments, cwd=programs, **sandbox.env())
+
+
+def instances(deployed: Deployed) -> dict[str, str]:
+    """Lifecycle state by instance id."""
+    (group,) = deployed.sandbox.client("autoscaling").describe_auto_scaling_groups(
+        AutoScalingGroupNames=[deployed.orders["GroupName"]]
+    )["AutoScalingGroups"]
+    return {one["InstanceId"]: one["LifecycleState"] for one in group["Instances"]}
+
+
+def layers(deployed: Deployed) -> dict[str, set[str]]:
+    """The layers of each of the stack's functions."""
+    found = deployed.sandbox.client("lambda").list_functions()["Functions"]
+    return {one["FunctionName"]: {layer["Arn"] for layer in one["Layers"]} for one in found}
+
+
+def consume(deployed: Deployed) -> list[str]:
+    """Take what is in the queue, as a consumer would; the bodies."""
+    sqs, url = deployed.sandbox.client("sqs"), deployed.orders["QueueUrl"]
+    taken = []
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+        for message in messages:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            taken.append(message["Body"])
+    return taken
+
+
+def test_commands_run_when_nothing_but_the_wheel_is_installed(programs: Path) -> None:
+    """Version, help and a plan; a backtest says which extra it needs; no other package is at the top."""
+    assert run(programs / "sluice", "--version", cwd=programs).strip() == version_of(ROOT)
+    assert "deploy" in run(programs / "sluice", "--help", cwd=programs)
+    inputs = ["--fleet", ROOT / "examples/plan/fleet.json", "--snapshot", ROOT / "examples/plan/snapshot.json"]
+    assert json.loads(run(programs / "sluice", "plan", *inputs, "--json", cwd=programs))["want"]
+    run(programs / "sluice", "cost", cwd=programs)
+    env = {"PATH": os.environ["PATH"]}
+    backtest = [programs / "sluice", "backtest", "--trace", ROOT / "examples/plan/orders.csv"]
+    refused = subprocess.run(backtest, cwd=programs, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 2
+    assert "comes with the extra `backtest`" in refused.stderr
+    found = (
+        "import importlib.util as u; print([n for n in ('tools', 'functions', 'examples', 'tests') if u.find_spec(n)])"
+    )
+    assert run(programs.parent / "tools/sluice/bin/python", "-c", found, cwd=programs).strip() == "[]"
+
+
+def test_nothing_is_lost_when_upgraded_amid_a_drain_and_a_redrive(
+    deployed: Deployed, programs: Path, clone: Path, earlier: Path, eventually: Eventually
+) -> None:
+    """What was learned is kept, the drain and the job end as they would have, and each message is there once."""
+    sandbox, ports = deployed.sandbox, deployed.ports()
+    sqs = sandbox.client("sqs")
+    sqs.send_message(QueueUrl=deployed.orders["QueueUrl"], MessageBody="work")
+    (instance, *_) = eventually(lambda: [key for key, state in instances(deployed).items() if state == "InService"])
+    eventually(lambda: ports.ledger.planner_state.memory(FLEET).launches.to_service)
+    assert consume(deployed) == ["work"]
+
+    bodies = [f"order {number}" for number in range(COUNT)]
+    for body in bodies:
+        cause = {"sluice.cause": {"DataType": "String", "StringValue": "unknown sku"}}
+        sqs.send_message(QueueUrl=deployed.orders["DeadLetterQueueUrl"], MessageBody=body, MessageAttributes=cause)
+    eventually(lambda: len(ports.ledger.quarantine.quarantined(FLEET)[0]) == COUNT)
+    options = ["--fleet", FLEET, "--all", "--rate", str(RATE_PER_S), "--json"]
+    job_id = json.loads(sluice(earlier, sandbox, "redrive", "start", *options))["job"]["id"]
+    sandbox.client("autoscaling").terminate_instance_in_auto_scaling_group(
+        InstanceId=instance, ShouldDecrementDesiredCapacity=True
+    )
+    eventually(lambda: [one for one in ports.ledger.drains.unreleased_of(FLEET) if one.instance_id == instance])
+    before = ports.ledger.planner_state.memory(FLEET)
+    old = layers(deployed)
+    running = ports.ledger.jobs.job(FLEET, job_id)
+    assert running is not None
+    assert running.state == "running"
+    assert running.sent_count < COUNT
+
+    said = paste(printed("Upgrade"), clone, programs, **tools(clone), **sandbox.env())
+
+    assert f" to {version_of(ROOT)}. " in said
+    assert "Look at this" not in said, "nothing with data is replaced"
+    assert sandbox.outputs(STACK)["Version"] == version_of(ROOT)
+    assert old.keys() == layers(deployed).keys()
+    assert all(not arns & old[name] for name, arns in layers(deployed).items())
+    after = ports.ledger.planner_state.memory(FLEET)
+    assert after.unread == ()
+    assert after.learned_at >= before.learned_at > 0
+    learned = [one.launches.to_service for one in (before, after)]
+    assert learned[0]
+    assert learned[1]
+    assert learned[1].weight >= learned[0].weight
+    (drain,) = [one for one in ports.ledger.drains.all_of(FLEET) if one.instance_id == instance]
+    assert drain.outcome is None, "it is still under way"
+    eventually(lambda: ports.ledger.planner_state.memory(FLEET).learned_at > after.learned_at)  # the new code ticks
+
+    (sandbox.directory / "may-end").touch()
+    eventually(lambda: instance not in instances(deployed))
+    (drain,) = [one for one in ports.ledger.drains.all_of(FLEET) if one.instance_id == instance]
+    assert drain.outcome is DrainOutcome.COMPLETED
+    taken: list[str] = []
+    eventually(lambda: taken.extend(consume(deployed)) or len(taken) >= COUNT, within_s=120.0)
+    assert sorted(taken) == sorted(bodies)
+    ended = eventually(lambda: (job := ports.ledger.jobs.job(FLEET, job_id)) and job.state == "done" and job)
+    assert (ended.sent_count, ended.failed_count, ended.doubtful_count, ended.returned_count) == (COUNT, 0, 0, 0)
+    assert ports.ledger.quarantine.quarantined(FLEET)[0] == ()
+    assert consume(deployed) == []
+
+
+def test_nothing_changes_when_deployed_again(deployed: Deployed, programs: Path) -> None:
+    """The same version and the same parameters make no change set; one parameter changes what depends on it."""
+    assert "nothing changes" in sluice(programs, deployed.sandbox, "deploy")
+    shown = json.loads(sluice(programs, deployed.sandbox, "deploy", "--set", "Mode=shadow", "--dry-run", "--json"))
+    assert (shown["changed"], {one["resource"] for one in shown["changes"]}) == (False, {"Checked", "Fleet"})
+    assert "nothing changes" in sluice(programs, deployed.sandbox, "deploy"), "a dry run leaves nothing"
+
+
+def test_dead_letter_is_back_when_redriven_as_printed(
+    deployed: Deployed, programs: Path, clone: Path, eventually: Eventually
+) -> None:
+    """The lines under "Deploy" that show and send what is in quarantine, for this fleet's name."""
+    sandbox, quarantine = deployed.sandbox, deployed.ports().ledger.quarantine
+    sandbox.client("sqs").send_message(QueueUrl=deployed.orders["DeadLetterQueueUrl"], MessageBody="poison")
+    eventually(lambda: quarantine.quarantined(FLEET)[0])
+
+    lines = printed("Deploy", "redrive").replace("--fleet main", f"--fleet {FLEET}")
+    assert lines.count(FLEET) == 2
+    paste(lines, clone, programs, **sandbox.env())
+
+    assert eventually(lambda: consume(deployed)) == ["poison"]
+    assert quarantine.quarantined(FLEET)[0] == ()
+
+
+def test_version_goes_back_when_the_earlier_one_is_deployed(
+    deployed: Deployed, earlier: Path, eventually: Eventually
+) -> None:
+    """The older code reads what the newer one wrote, and ticks go on."""
+    planner_state = deployed.ports().ledger.planner_state
+    said = sluice(earlier, deployed.sandbox, "deploy", "--yes")
+
+    assert f"is updated from Sluice {version_of(ROOT)} to " in said
+    at = planner_state.memory(FLEET).learned_at
+    eventually(lambda: planner_state.memory(FLEET).learned_at > at)
