@@ -13,7 +13,7 @@ from sluice_tools.cfn import Template
 from sluice_tools.commands.aws_options import DEFAULT_STACK, AwsOptions
 from sluice_tools.commands.frame import ExitCode, RefusedError, UnreachableError, UsageError
 from sluice_tools.commands.output import say, show_json, show_table
-from sluice_tools.deploy.build import BuildError, deployment_folder
+from sluice_tools.deploy.build import BuildError, deployment_folder, template_file
 from sluice_tools.deploy.changes import Change, summary, warnings
 from sluice_tools.deploy.parameters import ParametersError, for_change_set, given
 from sluice_tools.deploy.stack import Event, Stack, StackError
@@ -58,14 +58,13 @@ def deploy(
         raise UsageError(f"--stack: must be given with --template {template}, as in --stack {DEFAULT_STACK}-invoices")
     with _as_command_errors(aws):
         values = given(set_, parameters)
-        folder = deployment_folder()
-        body = Template.load(folder / FILES[template])
+        body = Template.load(template_file(FILES[template]))
         stack = Stack(cloudformation=aws.client("cloudformation"), name=aws.stack)
         before = stack.describe()
         stack.refuse_unless_changeable(before)
         deployed = None if before is None else [one["ParameterKey"] for one in before.get("Parameters", [])]
         chosen = for_change_set(body, values, deployed)
-        url = upload(folder, FILES[template], _bucket(aws, bucket))
+        url = upload(deployment_folder(), FILES[template], _bucket(aws, bucket))
         prepared = stack.prepare(url, chosen, exists=before is not None)
         if prepared is None:
             return _ended(stack, [], f"Stack {stack.name} has this version and these parameters: nothing changes.", aws)
@@ -117,7 +116,10 @@ def _bucket(aws: AwsOptions, name: str | None) -> Bucket:
 def _confirmed() -> bool:
     if not sys.stdin.isatty():
         raise UsageError("--yes: must be given where there is no terminal to ask at; nothing was changed")
-    return input("Make these changes? [y/N] ").strip().lower() in {"y", "yes"}
+    try:
+        return input("Make these changes? [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError:  # Ctrl-D
+        return False
 
 
 def _carry_out(stack: Stack, change_set: str, *, quiet: bool) -> None:

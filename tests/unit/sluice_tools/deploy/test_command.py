@@ -56,6 +56,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCloudFormation:
         AwsOptions, "client", lambda _, service: there if service == "cloudformation" else FakeUploads()
     )
     monkeypatch.setattr(command, "deployment_folder", lambda: tmp_path)
+    monkeypatch.setattr(command, "template_file", lambda name: tmp_path / name)
     monkeypatch.setattr(stack, "LOOK_S", 0.0)
     return there
 
@@ -79,11 +80,11 @@ def test_stack_is_made_when_agreed_at_a_terminal(
     assert fake.executed == 1
 
 
-@pytest.mark.parametrize("answer", ["n\n", "\n", "perhaps\n"])
+@pytest.mark.parametrize("answer", ["n\n", "\n", "perhaps\n", ""])
 def test_nothing_is_changed_when_not_agreed(
     answer: str, fake: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Any answer but yes; neither the change set nor the empty stack is left."""
+    """Any answer but yes, and the end of the input; neither the change set nor the empty stack is left."""
     monkeypatch.setattr("sys.stdin", Terminal(answer))
 
     assert run("deploy", *NEEDED) == 0
