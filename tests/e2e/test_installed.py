@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from sluice.model.draining import DrainOutcome
+from sluice.model.planning import TimedLaunch
 from sluice_tools.release import version_of
 from sluice_tools.sandbox.sandbox import ROOT, Sandbox
 from tests.support.deployed_stacks import FLEET, SHORT, STACK, Deployed, both_stacks
@@ -104,7 +106,7 @@ def instances(deployed: Deployed) -> dict[str, str]:
 def layers(deployed: Deployed) -> dict[str, set[str]]:
     """The layers of each of the stack's functions."""
     found = deployed.sandbox.client("lambda").list_functions()["Functions"]
-    return {one["FunctionName"]: {layer["Arn"] for layer in one["Layers"]} for one in found}
+    return {one["FunctionName"]: {layer["Arn"] for layer in one.get("Layers", ())} for one in found}
 
 
 def consume(deployed: Deployed) -> list[str]:
@@ -144,22 +146,24 @@ def test_nothing_is_lost_when_upgraded_amid_a_drain_and_a_redrive(
     sqs = sandbox.client("sqs")
     sqs.send_message(QueueUrl=deployed.orders["QueueUrl"], MessageBody="work")
     (instance, *_) = eventually(lambda: [key for key, state in instances(deployed).items() if state == "InService"])
-    eventually(lambda: ports.ledger.planner_state.memory(FLEET).launches.to_service)
+    launched = time.time()
+    launch = TimedLaunch(instance, launched - 5, launched - 2, launched - 1, launched)
+    ports.ledger.planner_state.note_launch(FLEET, launch)  # as the drainer does when a consumer reports
+    eventually(lambda: ports.ledger.planner_state.memory(FLEET).launches.reported)
     assert consume(deployed) == ["work"]
 
     bodies = [f"order {number}" for number in range(COUNT)]
     for body in bodies:
         cause = {"sluice.cause": {"DataType": "String", "StringValue": "unknown sku"}}
         sqs.send_message(QueueUrl=deployed.orders["DeadLetterQueueUrl"], MessageBody=body, MessageAttributes=cause)
-    eventually(lambda: len(ports.ledger.quarantine.quarantined(FLEET)[0]) == COUNT)
-    options = ["--fleet", FLEET, "--all", "--rate", str(RATE_PER_S), "--json"]
-    job_id = json.loads(sluice(earlier, sandbox, "redrive", "start", *options))["job"]["id"]
+    eventually(lambda: len(ports.ledger.quarantine.quarantined(FLEET)[0]) == COUNT, within_s=120.0)
     sandbox.client("autoscaling").terminate_instance_in_auto_scaling_group(
         InstanceId=instance, ShouldDecrementDesiredCapacity=True
     )
     eventually(lambda: [one for one in ports.ledger.drains.unreleased_of(FLEET) if one.instance_id == instance])
-    before = ports.ledger.planner_state.memory(FLEET)
-    old = layers(deployed)
+    before, old = ports.ledger.planner_state.memory(FLEET), layers(deployed)
+    options = ["--fleet", FLEET, "--all", "--rate", str(RATE_PER_S), "--json"]
+    job_id = json.loads(sluice(earlier, sandbox, "redrive", "start", *options))["job"]["id"]
     running = ports.ledger.jobs.job(FLEET, job_id)
     assert running is not None
     assert running.state == "running"
@@ -171,14 +175,14 @@ def test_nothing_is_lost_when_upgraded_amid_a_drain_and_a_redrive(
     assert "Look at this" not in said, "nothing with data is replaced"
     assert sandbox.outputs(STACK)["Version"] == version_of(ROOT)
     assert old.keys() == layers(deployed).keys()
-    assert all(not arns & old[name] for name, arns in layers(deployed).items())
+    assert all(arns != old[name] for name, arns in layers(deployed).items())
     after = ports.ledger.planner_state.memory(FLEET)
     assert after.unread == ()
     assert after.learned_at >= before.learned_at > 0
-    learned = [one.launches.to_service for one in (before, after)]
-    assert learned[0]
-    assert learned[1]
-    assert learned[1].weight >= learned[0].weight
+    assert before.launches.reported
+    assert after.launches.reported
+    assert after.launches.reported.mean == before.launches.reported.mean
+    assert [one.lead_s for one in ports.ledger.planner_state.timed([FLEET])[FLEET]] == [launch.lead_s]
     (drain,) = [one for one in ports.ledger.drains.all_of(FLEET) if one.instance_id == instance]
     assert drain.outcome is None, "it is still under way"
     eventually(lambda: ports.ledger.planner_state.memory(FLEET).learned_at > after.learned_at)  # the new code ticks
