@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+import zipfile
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from sluice_tools import release
 from sluice_tools.deploy.build import TEMPLATES
 from sluice_tools.release import ReleaseError, problems, set_version, template_version, version_of
 
@@ -110,3 +113,51 @@ def test_version_is_refused_when_nothing_is_unreleased(checkout: Path) -> None:
 
     with pytest.raises(ReleaseError, match="nothing to release"):
         set_version(checkout, "7.9.0", TODAY)
+
+
+UV = """\
+#!{python}
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[sys.argv.index("--out-dir") + 1] + "/sluice-7.8.9-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("sluice_tools/deployment/code/layers-core.zip", b"code")
+    wheel.writestr("sluice_tools/cli.py", b"")
+"""
+BOM = """\
+#!{python}
+import sys
+open(sys.argv[sys.argv.index("--output-file") + 1], "w").write(sys.argv[2])
+"""
+
+
+def program(path: Path, text: str) -> Path:
+    """A program that stands for another."""
+    path.write_text(text.format(python=sys.executable))
+    path.chmod(0o755)
+    return path
+
+
+def test_files_are_whole_when_built(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wheel, what is deployed, the layer's bill of materials, and sums that agree; what was there before is gone."""
+    set_version(checkout, "7.8.9", TODAY)
+    monkeypatch.setattr(release, "BOM_TOOL", program(tmp_path / "bom", BOM))
+    dist = tmp_path / "dist"
+    dist.mkdir()
+    (dist / "sluice-0.1.0-py3-none-any.whl").write_text("")
+
+    files = release.build(checkout, dist, str(program(tmp_path / "uv", UV)))
+
+    names = ["sluice-7.8.9-deployment.zip", "sluice-7.8.9-py3-none-any.whl", "sluice-7.8.9.cdx.json", "SHA256SUMS"]
+    assert [path.name for path in files] == names
+    assert {path.name for path in dist.iterdir()} == set(names)
+    with zipfile.ZipFile(files[0]) as deployment:
+        assert deployment.namelist() == ["deployment/code/layers-core.zip"]
+    assert files[2].read_text() == "requirements/runtime.txt", "it is of what the layer has"
+    subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=dist, check=True, capture_output=True)
+
+
+def test_step_is_named_when_it_fails(checkout: Path, tmp_path: Path) -> None:
+    """With what it said."""
+    failing = program(tmp_path / "uv", "#!{python}\nraise SystemExit('the registry is away')\n")
+
+    with pytest.raises(ReleaseError, match="build failed:\nthe registry is away"):
+        release.build(checkout, tmp_path / "dist", str(failing))
