@@ -84,7 +84,7 @@ aws-smoke: setup-sandbox ## Run the story in your own AWS account, audit and tim
 # (tests/conftest.py). Three times as many processes as two cores: the tests on the sandbox wait for most of their time,
 # and those that only compute come last. Files are named one by one, since pytest puts a file where its folder is named.
 LONGEST := $(addprefix tests/,e2e/test_demo.py integration/test_compiled_runs.py e2e/stack/ e2e/test_deploy.py \
-  e2e/test_smoke.py e2e/test_smoke_ends.py)
+  e2e/test_smoke.py e2e/test_smoke_ends.py e2e/test_installed.py)
 IN_PARTS := $(foreach kind,e2e integration,$(wildcard tests/$(kind)/test_*.py tests/$(kind)/[a-z]*/))
 IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(IN_PARTS)) $(addprefix tests/,chaos property unit)
 # Each of the six processes collects every test. On a new checkout each would compile the same files, so that one process

@@ -167,7 +167,7 @@ def test_nothing_is_lost_when_upgraded_amid_a_drain_and_a_redrive(
     running = ports.ledger.jobs.job(FLEET, job_id)
     assert running is not None
     assert running.state == "running"
-    assert running.sent_count < COUNT
+    assert running.progress.sent_count < COUNT
 
     said = paste(printed("Upgrade"), clone, programs, **tools(clone), **sandbox.env())
 
@@ -194,7 +194,7 @@ def test_nothing_is_lost_when_upgraded_amid_a_drain_and_a_redrive(
     taken: list[str] = []
     eventually(lambda: taken.extend(consume(deployed)) or len(taken) >= COUNT, within_s=120.0)
     assert sorted(taken) == sorted(bodies)
-    ended = eventually(lambda: (job := ports.ledger.jobs.job(FLEET, job_id)) and job.state == "done" and job)
+    ended = eventually(lambda: (job := ports.ledger.jobs.job(FLEET, job_id)) and job.state == "done" and job.progress)
     assert (ended.sent_count, ended.failed_count, ended.doubtful_count, ended.returned_count) == (COUNT, 0, 0, 0)
     assert ports.ledger.quarantine.quarantined(FLEET)[0] == ()
     assert consume(deployed) == []
