@@ -224,13 +224,8 @@ def test_dead_letter_is_back_when_redriven_as_printed(
     assert quarantine.quarantined(FLEET)[0] == ()
 
 
-def test_version_goes_back_when_the_earlier_one_is_deployed(
-    deployed: Deployed, earlier: Path, eventually: Eventually
-) -> None:
-    """The older code reads what the newer one wrote, and ticks go on."""
-    planner_state = deployed.ports().ledger.planner_state
+def test_version_goes_back_when_the_earlier_one_is_deployed(deployed: Deployed, earlier: Path) -> None:
+    """By the older wheel's own command."""
     said = sluice(earlier, deployed.sandbox, "deploy", "--yes")
 
     assert f"is updated from Sluice {version_of(ROOT)} to " in said
-    at = planner_state.memory(FLEET).learned_at
-    eventually(lambda: planner_state.memory(FLEET).learned_at > at)
