@@ -55,7 +55,7 @@ class Yard:
         while time.time() < until and self.world.ports.ledger.chains.chains(KIND):
             for step in self.work.receive(KIND):
                 self._service(None).take_step(json.loads(event_of(step)))
-            time.sleep(0.05)
+            time.sleep(0.2)
         return response
 
     def _service(self, ports: Ports | None) -> DrainService:
@@ -83,9 +83,9 @@ def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadlines, "STATUS_CHECK_AFTER_S", 0.5)
     monkeypatch.setattr(stop_command, "ASK_GRACE_S", 1.0)
     monkeypatch.setattr(deadlines, "RETRY_S", 0.2)
-    monkeypatch.setattr(rounds, "SHORTEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(rounds, "SHORTEST_PAUSE_S", 0.5)
     for module in (rounds, following):
-        monkeypatch.setattr(module, "FULL_CHECK_EVERY_S", 0.5)
+        monkeypatch.setattr(module, "FULL_CHECK_EVERY_S", 1.0)
 
 
 @pytest.fixture
