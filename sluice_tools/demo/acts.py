@@ -20,7 +20,7 @@ from sluice_tools.order_traffic import Traffic
 STEADY_SKUS = ("tea-green", "cup-small")
 UNKNOWN = (("tea-oolong", 3), ("teapot-glass", 3))
 """Items that are not in the catalogue yet, and how many poison orders there are for each: two failure groups."""
-ACT_TIMEOUT_S = 90.0
+ACT_TIMEOUT_S = 240.0
 """The longest that a step of the story may take, since CI's machines are slow. The longest is the end of the last
 instance: half a minute after the last order by the metrics, which are read each third minute, and then a drain."""
 
