@@ -1,6 +1,7 @@
 """docs/cli.md, made from the code: `make cli-docs`."""
 
 import inspect
+import os
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
@@ -11,8 +12,9 @@ from cyclopts.argument import Argument
 
 from sluice_tools import cli
 from sluice_tools.commands.frame import ExitCode
+from sluice_tools.sources import CHECKOUT
 
-PAGE_PATH = Path(__file__).resolve().parents[2] / "docs/cli.md"
+PAGE_PATH = CHECKOUT / "docs/cli.md"
 
 # An example for each command. Those of ACCOUNT need a deployed stack, the others run anywhere.
 ACCOUNT = {
@@ -146,6 +148,8 @@ def _default(argument: Argument) -> str:
     default = argument.field_info.default
     if default in (None, False, (), argument.field_info.empty) or isinstance(default, Mapping):
         return ""
+    if isinstance(default, Path) and default.is_absolute():
+        default = Path(os.path.relpath(default, CHECKOUT))  # the page is the same wherever the checkout is
     return f"`{default.value if isinstance(default, Enum) else default}`"
 
 
