@@ -35,7 +35,7 @@ def status(*, fleet: str | None = None, aws: AwsOptions | None = None) -> ExitCo
         answer = ask(aws, CONSOLE, {"status": asked | ({} if after is None else {"after": after})})
         page = read(Status, answer)
         fleets += answer["fleets"]
-        if page.after is None or page.after == after:
+        if page.after is None or page.after <= (after or ""):  # pages go on by name; another answer would have no end
             break
         after = page.after
     whole = {**answer, "fleets": fleets, "after": None}
