@@ -42,7 +42,7 @@ ACCOUNT = {
 }
 HERE = {
     "plan": "--fleet examples/plan/fleet.json --snapshot examples/plan/snapshot.json",
-    "backtest": "--trace flash-crowd --policy sluice --policy fixed",
+    "backtest": "--trace examples/plan/orders.csv --seconds-per-message 4 --policy fixed --policy keda",
     "cost": "--fleets 20 --hot-hours 8",
 }
 INTRODUCTION = """\
