@@ -42,7 +42,7 @@ class Block:
 def documents() -> list[Path]:
     """Every document that tells an operator what to type."""
     found = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
-    found += [*ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")]
+    found += [*ROOT.glob("docs/*.md"), *ROOT.glob("docs/guides/*.md"), *ROOT.glob("examples/*/README.md")]
     return sorted(path for path in found if path.exists())
 
 
