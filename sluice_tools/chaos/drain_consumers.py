@@ -35,6 +35,8 @@ class ConsumerBehaviour:
         never_ready = never_boots or world.happens(world.chances.instances.never_ready)
         if never_boots:
             world.truth.instances.never_registered.setdefault(instance_id, world.now)
+        else:  # also one whose first boot failed, and that boots when it comes out of its warm pool
+            world.truth.instances.never_registered.pop(instance_id, None)
         if world.scene.talking and world.policy.longest_s is not None:
             long_s = min(0.8 * world.policy.longest_s, TALK_S)
         names = (
