@@ -12,6 +12,7 @@ What is found must still be so GRACE_S later; then the drain is done, with an ou
 """
 
 from sluice.config.fleet import DrainPolicy, DrainVia, Fleet
+from sluice.draining.deadlines import STATUS_CHECK_AFTER_S
 from sluice.draining.events import NothingFound
 from sluice.draining.observations import Observation
 from sluice.draining.steps import changed, done
@@ -41,6 +42,8 @@ def nothing_found(fleet: Fleet, drain: Drain | None, observed: Observation, now:
     """What a full check says of an instance's work: an event if there is none, or if that is no longer so."""
     if drain is None or drain.state not in UNDER_WAY or not observed.in_full:
         return ()
+    if drain.stop.command_id and drain.stop.asked_at and now < drain.stop.asked_at + STATUS_CHECK_AFTER_S:
+        return ()  # a stop has just been asked for, and its answer says more
     consumer = observed.consumers.get(drain.instance_id)
     why = None if consumer is None else _why_by_reports(fleet, consumer)
     if why is None and fleet.drain.via is not DrainVia.SELF and (consumer is None or not _has_lived(consumer)):
