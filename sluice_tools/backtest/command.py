@@ -1,6 +1,7 @@
 """`sluice backtest`: simulates policies on a trace, and prints what each costs and how late its messages are."""
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -146,8 +147,8 @@ def load(name: str, seed: int) -> Trace:
     if name in SHAPES:
         return generated_trace(name, seed)
     path = Path(name)
-    if not path.exists() and path.suffix != ".csv":
-        raise TraceError(f"trace: must be a CSV file or one of {', '.join(SHAPES)} (got {name})")
+    if not os.path.lexists(path) and path.suffix != ".csv":  # False as well for a name that no file can have
+        raise TraceError(f"trace: must be a CSV file or one of {', '.join(SHAPES)} (got {name[:80]})")
     return roughened(read(path), seed)
 
 

@@ -84,6 +84,7 @@ def test_backtest_when_a_generated_trace_is_named(capsys: pytest.CaptureFixture[
         ({"seconds_per_message": 0}, "seconds_per_message: must be above 0"),
         ({"seconds_per_message": None}, "seconds-per-message: is required"),
         ({"trace": "nothing"}, "must be a CSV file or one of diurnal"),
+        ({"trace": "n" * 5_000}, "must be a CSV file or one of diurnal"),  # no file can have such a name
     ],
 )
 def test_backtest_when_something_cannot_be_used(
