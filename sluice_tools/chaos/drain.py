@@ -137,17 +137,17 @@ class Judge:
     def _check_let_in(self, action: HookAction, result: HookResult) -> None:
         """A launch goes on only for a consumer that is ready, and is abandoned only for one that gave up."""
         consumer = self._world.consumers[action.instance_id]
-        active = action.instance_id in {waiting.instance_id for waiting in self._world.waiting(LAUNCH_HOOK)}
+        active = self._is_active(action)
         if active and result is HookResult.CONTINUE and consumer.ready_at is None:
             self._world.violate(f"{action.instance_id}: let into service before its consumer was ready")
         if active and result is HookResult.ABANDON and not consumer.gives_up:
             self._world.violate(f"{action.instance_id}: its launch was abandoned though it had not given up")
 
     def _is_active(self, action: HookAction) -> bool:
-        """Whether completing this action would have an effect."""
+        """Whether completing this action would have an effect: AWS refuses the token of an earlier one."""
         return any(
             waiting.instance_id == action.instance_id and action.token in {None, waiting.token}
-            for waiting in self._world.waiting()
+            for waiting in self._world.waiting(action.hook)
         )
 
     def _may_release(self, instance_id: str) -> bool:
