@@ -224,8 +224,16 @@ def test_dead_letter_is_back_when_redriven_as_printed(
     assert quarantine.quarantined(FLEET)[0] == ()
 
 
-def test_version_goes_back_when_the_earlier_one_is_deployed(deployed: Deployed, earlier: Path) -> None:
-    """By the older wheel's own command."""
-    said = sluice(earlier, deployed.sandbox, "deploy", "--yes")
+def test_fleet_goes_on_when_the_earlier_version_is_deployed_again(
+    deployed: Deployed, earlier: Path, eventually: Eventually
+) -> None:
+    """By the older wheel's own command; its code reads what the newer one wrote, and scales out from zero."""
+    sandbox = deployed.sandbox
+    eventually(lambda: not instances(deployed), within_s=120.0)
+
+    said = sluice(earlier, sandbox, "deploy", "--yes")
 
     assert f"is updated from Sluice {version_of(ROOT)} to " in said
+    sandbox.client("sqs").send_message(QueueUrl=deployed.orders["QueueUrl"], MessageBody="work")
+    eventually(lambda: "InService" in instances(deployed).values())
+    assert consume(deployed) == ["work"]
