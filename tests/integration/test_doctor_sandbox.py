@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sluice_tools.commands.frame import ExitCode
 from sluice_tools.sandbox.sandbox import REGION, ROOT, Sandbox
 from tests.support import aws_commands
 
@@ -150,5 +151,5 @@ def test_command_says_so_when_aws_does_not_answer(sandbox: Sandbox) -> None:
         sandbox, "--queue-url", queue, "--group-name", "workers", "--endpoint-url", "http://127.0.0.1:9"
     )
 
-    assert status == 2
+    assert status == ExitCode.UNREACHABLE
     assert "queue orders could not be read" in output
