@@ -20,36 +20,40 @@ from sluice_tools import compiled
 from sluice_tools.backtest.conditions import Conditions
 from sluice_tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
 from sluice_tools.backtest.history import QueueHistory, read_history
+from sluice_tools.backtest.options import check
 from sluice_tools.backtest.policies import DEFAULT, POLICIES, label
 from sluice_tools.backtest.report import geometric_mean, render, write
 from sluice_tools.backtest.runs import Run
 from sluice_tools.backtest.study import TRACES, WORLDS, Task, better_than, run_tasks, tuned, with_bounds, workloads
-from sluice_tools.backtest.traces import Trace, TraceError, read, roughened
+from sluice_tools.backtest.trace_files import read
+from sluice_tools.backtest.traces import Trace, TraceError, roughened
 from sluice_tools.backtest.worlds.results import chosen, run_worlds, show_worlds
 
 BAD_INPUT = 2  # exit status, as of a command line that cannot be read
 FAILED = 3  # as of every command that could not reach AWS
 BETTER_SHOWN = 3  # settings of peers that are better than Sluice on a trace
 MATRIX_PAGE = Path("build/backtest.html")
+TARGET_WAIT_S, BOOT_S, DAYS = 120.0, 60.0, 14
 
 
 def backtest(
     *,
     trace: str | None = None,
     seconds_per_message: float | None = None,
-    target_wait: float = 120.0,
-    boot: float = 60.0,
+    target_wait: float | None = None,
+    boot: float | None = None,
     policy: list[str] | None = None,
     tune: float | None = None,
     queue: str | None = None,
     group: str | None = None,
-    days: int = 14,
+    days: int | None = None,
     matrix: Annotated[bool, Parameter(negative="")] = False,
     worlds: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
-    seeds: int = 1,
-    traces: Path = TRACES,
+    seeds: int | None = None,
+    traces: Path | None = None,
     seed: int = 1,
-    launch_failure: float = 0.0,
+    launch_failure: float | None = None,
+    hourly_cost: float | None = None,
     jobs: int | None = None,
     report: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -57,36 +61,65 @@ def backtest(
     """Simulate what scaling policies would have cost on past traffic, and how long messages would have waited.
 
     Args:
-        trace: a CSV file of minute,arrivals, or the name of a generated trace.
+        trace: a file of arrivals, or the name of a generated trace. A CSV file has minute,arrivals, or ISO timestamps
+            or epoch seconds and counts; CloudWatch's exports are read as they are, CSV and JSON.
         seconds_per_message: the mean time that one instance needs for one message, in seconds; by default a generated
             trace's own, and with --queue the measured one.
-        target_wait: the longest that a message may wait, in seconds.
-        boot: the time from launch to the first message, in seconds.
+        target_wait: the longest that a message may wait, in seconds; 120 unless given.
+        boot: the time from launch to the first message, in seconds; 60 unless given.
         policy: a policy's name, or name:parameter=value,...; may be given several times. By default all policies.
         tune: search each policy's cheapest setting with at most this share of late messages, such as 0.001.
         queue: use the last days of this queue in your AWS account instead of a trace.
         group: the Auto Scaling group that consumed the queue in those days, to compare with.
-        days: the number of days to read with --queue.
+        days: the number of days to read with --queue; 14 unless given.
         matrix: run all traces with several target waits and boot times, and write a page.
         worlds: run the worlds of these names, or all worlds, and print what the planner said in each.
-        seeds: with --worlds, the number of seeds to run each with, from --seed on.
-        traces: for the matrix, a folder of traces with an experiments.csv of trace,seconds_per_message.
+        seeds: with --worlds, the number of seeds to run each with, from --seed on; 1 unless given.
+        traces: for the matrix, a folder of traces with an experiments.csv of trace,seconds_per_message;
+            ../shared/traces unless given.
         seed: the seed of all randomness.
-        launch_failure: the share of launches that fail, from 0 to 1.
+        launch_failure: the share of launches that fail, from 0 to 1; 0 unless given.
+        hourly_cost: what one instance costs an hour, in dollars, to print dollars beside instance-hours.
         jobs: the number of parallel processes; by default as many as there are cores.
         report: write an HTML page to this file.
         as_json: print the results as one JSON list; tables then go to standard error.
 
     Returns:
-        The exit status: 2 if an argument cannot be used, 1 if CloudWatch could not be read.
+        The exit status: 2 if an argument cannot be used, 3 if CloudWatch could not be read.
     """
     try:
+        check(
+            {
+                "--trace": trace,
+                "--queue": queue,
+                "--matrix": matrix,
+                "--worlds": worlds,
+                "--seconds-per-message": seconds_per_message,
+                "--target-wait": target_wait,
+                "--boot": boot,
+                "--tune": tune,
+                "--group": group,
+                "--days": days,
+                "--seeds": seeds,
+                "--seed": seed,
+                "--traces": traces,
+                "--launch-failure": launch_failure,
+                "--hourly-cost": hourly_cost,
+                "--jobs": jobs,
+                "--report": report,
+            }
+        )
         if worlds is not None:
-            _refuse_with_worlds(trace=trace, queue=queue, tune=tune, report=report, matrix=matrix or None)
-            return _worlds(worlds, policy or ["sluice"], seed, seeds, jobs, as_json=as_json)
-        conditions = Conditions(target_wait_s=target_wait, boot_s=boot, launch_failure=launch_failure, seed=seed)
-        past = _read_history(queue, group, days, target_wait) if queue is not None else None
-        cases = _cases(trace, past, conditions, seconds_per_message, traces if matrix else None)
+            return _worlds(worlds, policy or ["sluice"], seed, seeds or 1, jobs, as_json=as_json)
+        conditions = Conditions(
+            target_wait_s=TARGET_WAIT_S if target_wait is None else target_wait,
+            boot_s=BOOT_S if boot is None else boot,
+            launch_failure=launch_failure or 0.0,
+            seed=seed,
+        )
+        days = DAYS if days is None else days
+        past = _read_history(queue, group, days, conditions.target_wait_s) if queue is not None else None
+        cases = _cases(trace, past, conditions, seconds_per_message, (traces or TRACES) if matrix else None)
         if not compiled.in_use():
             Console(stderr=True).print(
                 "The planner runs interpreted. `make compile` makes it three times as fast.", highlight=False
@@ -99,20 +132,20 @@ def backtest(
         return _refuse(f"CloudWatch could not be read: {error}", FAILED)
     console = Console(stderr=as_json)
     if past is not None:
-        _show_past(past, target_wait, console)
+        _show_past(past, conditions.target_wait_s, console)
     if matrix:
         show_matrix(runs, tried, console)
         report = report or MATRIX_PAGE
     else:
-        show(runs, console)
+        show(runs, console, hourly_cost)
     if report is not None:
         try:
-            write(report, render(runs, detailed=not matrix))
+            write(report, render(runs, detailed=not matrix, hourly_cost=hourly_cost))
         except OSError as error:
             return _refuse(f"--report: {report} cannot be written: {error.strerror}", BAD_INPUT)
         console.print(f"The report is in {report}.", highlight=False)
     if as_json:
-        print(json.dumps([run.record() for run in runs]))
+        print(json.dumps([run.record() | _dollars(run, hourly_cost) for run in runs]))
     return 0
 
 
@@ -123,20 +156,11 @@ def _worlds(
     names: Sequence[str], specs: Sequence[str], seed: int, seeds: int, jobs: int | None, *, as_json: bool
 ) -> int:
     """Run the worlds and print what came of them."""
-    if seeds < 1:
-        raise ValueError(f"seeds: must be at least 1 (got {seeds})")
     runs = run_worlds(chosen(names), specs, range(seed, seed + seeds), jobs)
     show_worlds(runs, Console(stderr=as_json))
     if as_json:
         print(json.dumps([each.record() for each in runs]))
     return 0
-
-
-def _refuse_with_worlds(**others: object) -> None:
-    """Worlds have their own traffic, conditions and bound."""
-    for name, value in others.items():
-        if value is not None:
-            raise ValueError(f"{name}: must be left out with --worlds, which have their own traffic (got {value})")
 
 
 # --------------------------------------------------------------------------- what to run
@@ -147,17 +171,18 @@ def load(name: str, seed: int) -> Trace:
     if name in SHAPES:
         return generated_trace(name, seed)
     path = Path(name)
-    if not os.path.lexists(path) and path.suffix != ".csv":  # False as well for a name that no file can have
-        raise TraceError(f"trace: must be a CSV file or one of {', '.join(SHAPES)} (got {name[:80]})")
-    return roughened(read(path), seed)
+    if not os.path.lexists(path) and path.suffix not in (".csv", ".json"):  # False for a name that no file can have
+        raise TraceError(f"--trace: must be a CSV or JSON file or one of {', '.join(SHAPES)} (got {name[:80]})")
+    trace, notes = read(path)
+    for note in notes:
+        Console(stderr=True, soft_wrap=True).print(note, markup=False, highlight=False)
+    return roughened(trace, seed)
 
 
 def _cases(
     trace: str | None, past: QueueHistory | None, conditions: Conditions, takes_s: float | None, folder: Path | None
 ) -> list[tuple[Trace, Conditions]]:
     """The traces to run on, each with its world."""
-    if (trace is not None) + (past is not None) + (folder is not None) != 1:
-        raise ValueError("trace: exactly one of --trace, --queue and --matrix must be given")
     if folder is not None:
         return [
             (traffic, replace(conditions, seconds_per_message=seconds, target_wait_s=target_s, boot_s=boot_s))
@@ -168,7 +193,7 @@ def _cases(
     if takes_s is None:
         takes_s = past.seconds_per_message if past is not None else SECONDS_PER_MESSAGE.get(traffic.name)
     if takes_s is None:
-        raise ValueError("seconds-per-message: is required for this trace")
+        raise ValueError("--seconds-per-message: must be given for this trace, in seconds")
     return [(traffic, replace(conditions, seconds_per_message=takes_s))]
 
 
@@ -179,8 +204,6 @@ def _run(
     if tune is None:
         runs = run_tasks([Task(traffic, spec, conditions) for traffic, conditions in cases for spec in specs], jobs)
         return runs, runs
-    if not 0 <= tune < 1:
-        raise ValueError(f"tune: must be a share of messages, at least 0 and below 1 (got {tune:g})")
     return tuned(cases, specs, tune, jobs)
 
 
@@ -209,8 +232,14 @@ def _show_past(past: QueueHistory, target_wait_s: float, console: Console) -> No
     )
 
 
-def show(runs: Sequence[Run], console: Console) -> None:
-    """Print a table, the cheapest policy first, and the least that a policy can cost that is never late."""
+def show(runs: Sequence[Run], console: Console, hourly_cost: float | None = None) -> None:
+    """Print a table, the cheapest policy first, and the least that a policy can cost that is never late.
+
+    Args:
+        runs: of one trace in one world.
+        console: where to.
+        hourly_cost: dollars for an instance and hour; None: no dollars are shown.
+    """
     first = runs[0].conditions
     title = (
         f"{runs[0].trace}: target wait {first.target_wait_s:g} s, boot {first.boot_s:g} s,"
@@ -219,13 +248,15 @@ def show(runs: Sequence[Run], console: Console) -> None:
     # Narrow enough for 80 columns, so that policies keep their names.
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     table.add_column("policy", overflow="fold", min_width=max(map(len, POLICIES)))
-    for name in ("cost", "hours", "late", "median", "99%", "longest", "launches"):
+    dollars = ("dollars",) if hourly_cost is not None else ()
+    for name in ("cost", "hours", *dollars, "late", "median", "99%", "longest", "launches"):
         table.add_column(name, justify="right", no_wrap=True)
     for run in sorted(runs, key=lambda run: run.cost_ratio):
         table.add_row(
             label(run.policy, run.params),
             _ratio(run.cost_of_bound),
             f"{run.instance_hours:.1f}",
+            *([] if hourly_cost is None else [f"{run.instance_hours * hourly_cost:,.2f}"]),
             f"{run.late_fraction:.3%}",
             f"{run.wait_p50_s:.0f} s",
             f"{run.wait_p99_s:.0f} s",
@@ -238,6 +269,10 @@ def show(runs: Sequence[Run], console: Console) -> None:
         f" least as much. The work alone takes {_hours(runs[0].work_hours)}.",
         highlight=False,
     )
+
+
+def _dollars(run: Run, hourly_cost: float | None) -> dict[str, float]:
+    return {} if hourly_cost is None else {"dollars": round(run.instance_hours * hourly_cost, 2)}
 
 
 def _hours(hours: float | None) -> str:

@@ -61,7 +61,7 @@ def read_history(
     """
     if not 1 <= days <= DAYS_MAX:
         raise TraceError(
-            f"days: must be 1 to {DAYS_MAX}, as long as CloudWatch keeps metrics by the minute (got {days})"
+            f"--days: must be 1 to {DAYS_MAX}, as long as CloudWatch keeps metrics by the minute (got {days})"
         )
     name = queue.rpartition("/")[2]
     end_at = now // MINUTE_S * MINUTE_S
@@ -69,7 +69,7 @@ def read_history(
     series = _read(cloudwatch, _queries(name, group), end_at - minutes * MINUTE_S, minutes)
     sent = np.nan_to_num(series["sent"])
     if not sent.sum():
-        raise TraceError(f"queue {name}: CloudWatch has no sent message in the last {count(days, 'day')}")
+        raise TraceError(f"--queue: CloudWatch has no sent message of {name} in the last {count(days, 'day')}")
     first = int(np.flatnonzero(sent)[0])  # zeros before it may mean that the queue did not exist yet
     oldest = np.nan_to_num(series["oldest"][first:])
     return QueueHistory(

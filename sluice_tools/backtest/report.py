@@ -23,12 +23,13 @@ COLOURS = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(POLI
 LATE_MARKED = 0.001  # shares above are marked
 
 
-def render(runs: Sequence[Run], *, detailed: bool = True) -> str:
+def render(runs: Sequence[Run], *, detailed: bool = True, hourly_cost: float | None = None) -> str:
     """The page's HTML.
 
     Args:
         runs: of one or more traces and conditions.
         detailed: draw each policy's capacity and waits over time.
+        hourly_cost: dollars for an instance and hour, to show dollars as well.
     """
     groups = [list(group) for _, group in groupby(sorted(runs, key=_world), key=_world)]
     seeds = sorted({run.conditions.seed for run in runs})
@@ -48,7 +49,7 @@ def render(runs: Sequence[Run], *, detailed: bool = True) -> str:
                     f" messages that waited longer than the target wait. Seed {', '.join(map(str, seeds))}."
                 ],
                 _summary(groups) if len(groups) > 1 else None,
-                (_section(group, detailed=detailed) for group in groups),
+                (_section(group, detailed=detailed, hourly_cost=hourly_cost) for group in groups),
             ],
         ]
     )
@@ -64,7 +65,7 @@ def _world(run: Run) -> tuple[float, float, str]:
     return run.conditions.target_wait_s, run.conditions.boot_s, run.trace
 
 
-def _section(runs: Sequence[Run], *, detailed: bool) -> h.Fragment:
+def _section(runs: Sequence[Run], *, detailed: bool, hourly_cost: float | None) -> h.Fragment:
     first = runs[0]
     conditions = first.conditions
     points = [_point(run) for run in runs]
@@ -77,7 +78,7 @@ def _section(runs: Sequence[Run], *, detailed: bool) -> h.Fragment:
             f"{_days(days)}, {count(first.timeline.arrivals.sum(), 'message')} of"
             f" {conditions.seconds_per_message:g} s of work each."
         ],
-        _table(runs, best),
+        _table(runs, best, hourly_cost),
         cost_against_lateness(points, front(peers)),
         h.h3["Arrivals"],
         over_time(columns(first.timeline.arrivals, "highest"), days=days, unit="messages a minute"),
@@ -113,7 +114,8 @@ def _point(run: Run) -> Point:
     return Point(label(run.policy, run.params), COLOURS[run.policy], run.cost_ratio, run.late_fraction)
 
 
-def _table(runs: Sequence[Run], best: set[str]) -> h.Element:
+def _table(runs: Sequence[Run], best: set[str], hourly_cost: float | None) -> h.Element:
+    dollars = () if hourly_cost is None else (f"dollars at {hourly_cost:g} an hour",)
     return h.div(".scroll")[
         h.table[
             h.tr[
@@ -124,6 +126,7 @@ def _table(runs: Sequence[Run], best: set[str]) -> h.Element:
                         "of the bound",
                         "cost",
                         "instance-hours",
+                        *dollars,
                         "late",
                         "median wait",
                         "99%",
@@ -139,6 +142,7 @@ def _table(runs: Sequence[Run], best: set[str]) -> h.Element:
                     h.td(".number")["" if run.cost_of_bound is None else f"{run.cost_of_bound:.3f}"],
                     h.td(".number")[f"{run.cost_ratio:.3f}"],
                     h.td(".number")[f"{run.instance_hours:.1f}"],
+                    None if hourly_cost is None else h.td(".number")[f"{run.instance_hours * hourly_cost:,.2f}"],
                     _late_cell(run.late_fraction),
                     h.td(".number")[f"{run.wait_p50_s:.0f} s"],
                     h.td(".number")[f"{run.wait_p99_s:.0f} s"],

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from itertools import product
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from sluice_tools.backtest.policies import FORESEEING, label, make
 from sluice_tools.backtest.result_cache import ResultCache
 from sluice_tools.backtest.runs import NO_TIMELINE, Run
 from sluice_tools.backtest.simulator import simulate
-from sluice_tools.backtest.traces import Trace, TraceError, read, roughened
+from sluice_tools.backtest.trace_files import read
+from sluice_tools.backtest.traces import Trace, TraceError, roughened
 from sluice_tools.backtest.workers import begin
 from sluice_tools.backtest.worlds.behaviours import Behaviour
 
@@ -218,7 +220,7 @@ def workloads(folder: Path, seed: int) -> list[tuple[Trace, float]]:
     path = folder / EXPERIMENTS
     if not path.exists():
         return found
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     real = []
     for line, row in enumerate(rows, 2):
@@ -226,7 +228,10 @@ def workloads(folder: Path, seed: int) -> list[tuple[Trace, float]]:
             name, takes_s = row["trace"], float(row["seconds_per_message"])
         except (KeyError, ValueError, TypeError) as error:
             raise TraceError(f"{path}: line {line}: must be trace,seconds_per_message") from error
-        real.append((roughened(read(folder / f"{name}.csv"), seed), takes_s))
+        if not 0 < takes_s < inf:
+            raise TraceError(f"{path}: line {line}: seconds_per_message must be above 0 (got {takes_s:g})")
+        trace, _ = read(folder / f"{name}.csv")
+        real.append((roughened(trace, seed), takes_s))
     return real + found
 
 

@@ -14,7 +14,8 @@ from sluice_tools.backtest.policies import make
 from sluice_tools.backtest.report import render, write
 from sluice_tools.backtest.simulator import simulate
 from sluice_tools.backtest.study import with_bounds
-from sluice_tools.backtest.traces import Trace, read
+from sluice_tools.backtest.trace_files import read
+from sluice_tools.backtest.traces import Trace
 from sluice_tools.demo.pictures import FLAGS
 from sluice_tools.sandbox.sandbox import ROOT
 
@@ -29,7 +30,7 @@ FROM_MINUTE, MINUTES = 120, 240
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report on four hours of traffic: Sluice, two peers and a fixed fleet."""
-    orders = read(ROOT / "examples/plan/orders.csv")
+    orders, _ = read(ROOT / "examples/plan/orders.csv")
     trace = Trace("orders", orders.counts[FROM_MINUTE : FROM_MINUTE + MINUTES])
     conditions = Conditions(seconds_per_message=4.0)
     runs = with_bounds([simulate(trace, make(name), conditions) for name in POLICIES], [(trace, conditions)], jobs=1)

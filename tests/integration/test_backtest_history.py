@@ -75,9 +75,9 @@ def test_read_history_when_the_group_sends_no_metrics(cloudwatch: "CloudWatchCli
 
 def test_read_history_when_nothing_was_sent(cloudwatch: "CloudWatchClient") -> None:
     """Said with the queue's name."""
-    with pytest.raises(TraceError, match="queue empty: CloudWatch has no sent message"):
+    with pytest.raises(TraceError, match="--queue: CloudWatch has no sent message of empty"):
         read_history(cloudwatch, "empty", None, 1, now=NOW, target_wait_s=120.0)
-    with pytest.raises(TraceError, match="days: must be 1 to 15"):
+    with pytest.raises(TraceError, match="--days: must be 1 to 15"):
         read_history(cloudwatch, "empty", None, 16, now=NOW, target_wait_s=120.0)
 
 
@@ -99,7 +99,7 @@ def test_backtest_when_the_account_cannot_be_asked(
 ) -> None:
     """An empty queue is bad input; missing credentials or a missing region are AWS's answer."""
     assert backtest(queue="empty") == BAD_INPUT
-    assert "queue empty" in capsys.readouterr().err
+    assert "--queue: CloudWatch has no sent message of empty" in capsys.readouterr().err
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", "none")
     boto3.DEFAULT_SESSION = None

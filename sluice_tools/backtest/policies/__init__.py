@@ -4,7 +4,8 @@ Each is a dataclass whose public fields are its parameters, written from what it
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import fields
+from math import inf
 from typing import Any, cast
 
 from sluice_tools.backtest.policies.aws import Predictive, StepScaling, TargetTracking
@@ -44,12 +45,12 @@ def make(spec: str) -> Policy:
     name, _, rest = spec.partition(":")
     kind = POLICIES.get(name)
     if kind is None:
-        raise PolicyError(f"policy: must be one of {', '.join(POLICIES)} (got {name})")
+        raise PolicyError(f"--policy: must be one of {', '.join(POLICIES)} (got {name})")
     given: dict[str, Any] = {}
     for pair in filter(None, rest.split(",")):
         key, equals, value = pair.partition("=")
         if not equals:
-            raise PolicyError(f"policy {name}: parameters are written parameter=value (got {pair})")
+            raise PolicyError(f"--policy {name}: parameters are written parameter=value (got {pair})")
         given[key.strip()] = value.strip()
     return with_params(name, given)
 
@@ -64,8 +65,8 @@ def with_params(name: str, given: Mapping[str, Any]) -> Policy:
     values: dict[str, Any] = {}
     for key, value in given.items():
         if key not in defaults:
-            raise PolicyError(f"policy {name}: {key}: must be one of {', '.join(defaults)}")
-        values[key] = _read(value, defaults[key], f"policy {name}: {key}")
+            raise PolicyError(f"--policy {name}: {key}: must be one of {', '.join(defaults)}")
+        values[key] = _read(value, defaults[key], f"--policy {name}: {key}")
     return cast("Policy", kind(**values))
 
 
@@ -77,11 +78,14 @@ def _read(value: Any, default: Any, where: str) -> Any:
         if value.lower() not in ("0", "1", "true", "false", "yes", "no"):
             raise PolicyError(f"{where}: must be yes or no (got {value})")
         return value.lower() in ("1", "true", "yes")
+    kind = "a whole number" if isinstance(default, int) else "a number"
     try:
-        return int(value) if isinstance(default, int) else float(value)
+        number = int(value) if isinstance(default, int) else float(value)
     except ValueError as error:
-        kind = "a whole number" if isinstance(default, int) and default is not MISSING else "a number"
         raise PolicyError(f"{where}: must be {kind} (got {value})") from error
+    if not 0 <= number < inf:  # shares, seconds, instances and percent: none is negative
+        raise PolicyError(f"{where}: must be {kind}, at least 0 (got {value})")
+    return number
 
 
 def defaults_of(name: str) -> Mapping[str, Any]:

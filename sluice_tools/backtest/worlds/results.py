@@ -51,7 +51,7 @@ def chosen(names: Sequence[str]) -> list[World]:
     """
     unknown = [name for name in names if name not in WORLDS]
     if unknown:
-        raise ValueError(f"worlds: must be of {', '.join(WORLDS)} (got {', '.join(unknown)})")
+        raise ValueError(f"--worlds: must be of {', '.join(WORLDS)} (got {', '.join(unknown)})")
     return [WORLDS[name] for name in names or WORLDS]
 
 

@@ -13,6 +13,8 @@ from sluice_tools.backtest.worlds.catalogue import WORLDS
 from sluice_tools.backtest.worlds.results import WorldRun
 from sluice_tools.backtest.worlds.world import World
 
+MATRIX = {"trace": None, "seconds_per_message": None, "matrix": True}
+
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +67,30 @@ def test_backtest_when_the_terminal_is_narrow(
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_backtest_when_an_hours_cost_is_given(trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Dollars stand beside instance-hours in the table, in JSON and on the page."""
+    page, given = tmp_path / "page.html", {"policy": ["fixed"], "jobs": 1, "as_json": True}
+    assert backtest(trace=trace, seconds_per_message=900, hourly_cost=0.0832, report=page, **given) == 0  # type: ignore[arg-type]
+    told = capsys.readouterr()
+    (record,) = json.loads(told.out)
+    assert record["dollars"] == pytest.approx(record["instance_hours"] * 0.0832, abs=0.01)
+    assert record["dollars"] > 1
+    assert re.search(rf"dollars.*\n.*\n.*fixed .* {record['dollars']:,.2f} ", told.err)
+    assert "dollars at 0.0832 an hour" in page.read_text()
+    assert f">{record['dollars']:,.2f}<" in page.read_text()
+    assert backtest(trace=trace, seconds_per_message=900, **given) == 0  # type: ignore[arg-type]
+    told = capsys.readouterr()
+    assert "dollars" not in told.out + told.err
+
+
+def test_backtest_when_minutes_are_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says so beside the results."""
+    path = tmp_path / "gap.csv"
+    path.write_text("\ufefftime,sent\n2026-11-30T09:00:00Z,9\n2026-11-30T09:01:00Z,9\n2026-11-30T09:05:00Z,9\n")
+    assert backtest(trace=str(path), seconds_per_message=10, policy=["fixed"], jobs=1, as_json=True) == 0
+    assert "3 of 6 minutes missing; taken as minutes without arrivals." in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_backtest_when_a_generated_trace_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """No file is needed."""
@@ -75,22 +101,49 @@ def test_backtest_when_a_generated_trace_is_named(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"policy": ["magic"]}, "must be one of sluice"),
+        ({"policy": ["magic"]}, "--policy: must be one of sluice"),
         ({"policy": ["little:gamma=1"]}, "gamma: must be one of beta"),
         ({"policy": ["little:beta=much"]}, "must be a number"),
         ({"policy": ["little:beta"]}, "parameter=value"),
         ({"policy": ["sluice:hinted=maybe"]}, "must be yes or no"),
         ({"policy": ["fixed:at=noon"]}, "must be peak or mean"),
-        ({"seconds_per_message": 0}, "seconds_per_message: must be above 0"),
-        ({"seconds_per_message": None}, "seconds-per-message: is required"),
-        ({"trace": "nothing"}, "must be a CSV file or one of diurnal"),
-        ({"trace": "n" * 5_000}, "must be a CSV file or one of diurnal"),  # no file can have such a name
+        ({"seconds_per_message": 0}, "--seconds-per-message: must be above 0"),
+        ({"seconds_per_message": None}, "--seconds-per-message: must be given"),
+        ({"trace": "nothing"}, "--trace: must be a CSV or JSON file or one of diurnal"),
+        (
+            {"trace": "n" * 5_000},
+            "--trace: must be a CSV or JSON file or one of diurnal",
+        ),  # no file can have such a name
+        ({"seconds_per_message": float("inf")}, "--seconds-per-message: must be above 0 and at most 43,200 (got inf)"),
+        ({"target_wait": float("nan")}, "--target-wait: must be above 0 and at most 1,209,600 (got nan)"),
+        ({"boot": -1.0}, "--boot: must be at least 0 and at most 43,200 (got -1)"),
+        ({"launch_failure": -0.1}, "--launch-failure: must be at least 0 and below 1 (got -0.1)"),
+        ({"launch_failure": float("nan")}, "--launch-failure: must be at least 0 and below 1 (got nan)"),
+        ({"tune": -0.001}, "--tune: must be at least 0 and below 1 (got -0.001)"),
+        ({"hourly_cost": float("inf")}, "--hourly-cost: must be above 0 (got inf)"),
+        ({"hourly_cost": -1.0}, "--hourly-cost: must be above 0 (got -1)"),
+        ({"jobs": 0}, "--jobs: must be at least 1 (got 0)"),
+        ({"seed": -1}, "--seed: must be at least 0 (got -1)"),
+        ({"policy": ["keda:queue_share=-0.5"]}, "--policy keda: queue_share: must be a number, at least 0 (got -0.5)"),
+        ({"policy": ["keda:queue_share=nan"]}, "--policy keda: queue_share: must be a number, at least 0 (got nan)"),
+        ({"policy": ["sluice:tick_s=inf"]}, "--policy sluice: tick_s: must be a number, at least 0 (got inf)"),
+        ({"queue": "orders"}, "--trace: must be left out with --queue"),
+        ({"matrix": True}, "--trace: must be left out with --matrix"),
+        ({"trace": None, "seconds_per_message": None}, "--trace: exactly one of --trace, --queue, --matrix, --worlds"),
+        ({"group": "orders"}, "--group: must be left out with --trace; it belongs to --queue (got orders)"),
+        ({"days": 3}, "--days: must be left out with --trace"),
+        ({"seeds": 2}, "--seeds: must be left out with --trace"),
+        ({"traces": Path("none")}, "--traces: must be left out with --trace"),
+        ({"trace": None, "matrix": True}, "--seconds-per-message: must be left out with --matrix"),
+        (MATRIX | {"traces": Path("none")}, "--traces: must be a folder (got none)"),
+        (MATRIX | {"traces": Path()}, "--traces: must have a file experiments.csv"),
+        ({"report": Path()}, "--report: must be a file (got the folder .)"),
     ],
 )
 def test_backtest_when_something_cannot_be_used(
     trace: str, given: dict[str, object], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One sentence that names it, and exit status 2."""
+    """One sentence that names the option as typed, and exit status 2."""
     arguments = {"trace": trace, "seconds_per_message": 10.0, "policy": ["fixed"], **given}
     assert backtest(**arguments) == BAD_INPUT  # type: ignore[arg-type]
     assert says in capsys.readouterr().err
@@ -123,10 +176,10 @@ def test_worlds_when_some_are_named(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"worlds": ["magic"]}, "worlds: must be of fifo-two-groups, "),
-        ({"worlds": [], "trace": "step"}, "trace: must be left out with --worlds"),
-        ({"worlds": [], "matrix": True}, "matrix: must be left out with --worlds"),
-        ({"worlds": ["fifo-two-groups"], "seeds": 0}, "seeds: must be at least 1 (got 0)"),
+        ({"worlds": ["magic"]}, "--worlds: must be of fifo-two-groups, "),
+        ({"worlds": [], "trace": "step"}, "--trace: must be left out with --worlds"),
+        ({"worlds": [], "matrix": True}, "--matrix: must be left out with --worlds"),
+        ({"worlds": ["fifo-two-groups"], "seeds": 0}, "--seeds: must be at least 1 (got 0)"),
         ({"worlds": ["fifo-two-groups"], "policy": ["magic"]}, "must be one of sluice"),
     ],
 )

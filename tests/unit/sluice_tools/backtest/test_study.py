@@ -138,6 +138,9 @@ def test_workloads_when_the_list_has_faults(tmp_path: Path) -> None:
     (tmp_path / "experiments.csv").write_text("trace,seconds_per_message\nmine,fast\n")
     with pytest.raises(TraceError, match="line 2: must be trace,seconds_per_message"):
         workloads(tmp_path, 1)
+    (tmp_path / "experiments.csv").write_text("trace,seconds_per_message\nmine,inf\n")
+    with pytest.raises(TraceError, match="line 2: seconds_per_message must be above 0"):
+        workloads(tmp_path, 1)
 
 
 def test_backtest_when_the_matrix_is_run(
@@ -159,8 +162,8 @@ def test_backtest_when_the_matrix_is_run(
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"tune": 1.5}, "tune: must be a share"),
-        ({"matrix": True}, "exactly one of --trace, --queue and --matrix"),
+        ({"tune": 1.5}, "--tune: must be at least 0 and below 1"),
+        ({"matrix": True}, "--trace: must be left out with --matrix"),
     ],
 )
 def test_backtest_when_a_study_cannot_be_made(

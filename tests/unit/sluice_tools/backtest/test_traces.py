@@ -1,51 +1,10 @@
-"""Traces: files with faults, coarse sources, moments within a minute, and generated shapes."""
-
-from pathlib import Path
+"""Traces: coarse sources, moments within a minute, and generated shapes."""
 
 import numpy as np
 import pytest
 
 from sluice_tools.backtest.generated_traces import SHAPES, generated_trace
-from sluice_tools.backtest.traces import Trace, TraceError, is_flat, read, roughened, times
-
-
-def a_file(tmp_path: Path, text: str) -> Path:
-    """A trace's file."""
-    path = tmp_path / "made.csv"
-    path.write_text(text)
-    return path
-
-
-def test_read_when_minutes_are_left_out(tmp_path: Path) -> None:
-    """A minute that is not there had no arrivals."""
-    trace = read(a_file(tmp_path, "minute,arrivals\n0,3\n3,4\n"))
-    assert trace.name == "made"
-    assert trace.counts.tolist() == [3, 0, 0, 4]
-    assert (trace.minutes, trace.total) == (4, 7)
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("time,count\n0,1\n", "line 1: must be minute,arrivals"),
-        ("minute,arrivals\n0,x\n", "line 2: must be two whole numbers"),
-        ("minute,arrivals\n1,1\n0,1\n", "line 3: minutes must ascend"),
-        ("minute,arrivals\n0,-1\n", "line 2: arrivals must be at least 0"),
-        ("minute,arrivals\n99999999999,1\n", "line 2: minutes must ascend"),
-        ("minute,arrivals\n0,0\n", "at least one arrival"),
-        ("minute,arrivals\n0,1,2\n", "line 2: must be two whole numbers"),
-    ],
-)
-def test_read_when_a_file_has_faults(tmp_path: Path, text: str, says: str) -> None:
-    """The line is named, and what would be right."""
-    with pytest.raises(TraceError, match=says):
-        read(a_file(tmp_path, text))
-
-
-def test_read_when_there_is_no_file(tmp_path: Path) -> None:
-    """Said as such."""
-    with pytest.raises(TraceError, match="cannot be read"):
-        read(tmp_path / "none.csv")
+from sluice_tools.backtest.traces import Trace, is_flat, roughened, times
 
 
 def test_roughened_when_the_source_knew_five_minutes_at_a_time() -> None:

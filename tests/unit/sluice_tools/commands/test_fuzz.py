@@ -90,12 +90,12 @@ def simulated(directory: Path) -> Any:
     """One real run of one policy, to be shown."""
     from sluice_tools.backtest.conditions import Conditions
     from sluice_tools.backtest.study import Task, run_tasks
-    from sluice_tools.backtest.traces import read
+    from sluice_tools.backtest.trace_files import read
 
     trace = directory / "trace.csv"
     trace.write_text("minute,arrivals\n0,3\n1,5\n2,0\n")
     conditions = Conditions(target_wait_s=120.0, boot_s=60.0, seconds_per_message=1.0)
-    (run,) = run_tasks([Task(read(trace), "fixed", conditions)], 1)
+    (run,) = run_tasks([Task(read(trace)[0], "fixed", conditions)], 1)
     return run
 
 
