@@ -46,12 +46,12 @@ def plan(
         memory: what the planner had learned before the tick, as JSON; by default nothing.
         as_json: print the decision as one JSON object.
     """
-    read_fleet = _read_fleet(fleet)
-    seen = _read(Snapshot, snapshot, partial(snapshot_problems, read_fleet))
+    document = read_fleet(fleet)
+    seen = _read(Snapshot, snapshot, partial(snapshot_problems, document))
     known = Memory() if memory is None else _read(Memory, memory, memory_problems)
     timing = Timing()
-    learned, estimates = learn(known, seen, read_fleet, timing=timing, now=seen.at)
-    decision = decide(seen, read_fleet, estimates, learned, timing=timing, now=seen.at)
+    learned, estimates = learn(known, seen, document, timing=timing, now=seen.at)
+    decision = decide(seen, document, estimates, learned, timing=timing, now=seen.at)
     if as_json:
         print(TypeAdapter(Decision).dump_json(decision, indent=2).decode())
     else:
@@ -141,7 +141,12 @@ def _text(path: Path) -> str:
         raise FileError(path, (f"must be UTF-8 text: {error.reason} at byte {error.start}",)) from error
 
 
-def _read_fleet(path: Path) -> Fleet:
+def read_fleet(path: Path) -> Fleet:
+    """A fleet's document from a file.
+
+    Raises:
+        FileError: it cannot be read or used.
+    """
     try:
         return parse(path.stem, _text(path))
     except ConfigError as error:

@@ -19,6 +19,7 @@ from sluice.wording import count
 from sluice_tools import compiled
 from sluice_tools.backtest.conditions import Conditions
 from sluice_tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
+from sluice_tools.backtest.hints import Known, hinted, known
 from sluice_tools.backtest.history import QueueHistory, read_history
 from sluice_tools.backtest.options import check
 from sluice_tools.backtest.policies import DEFAULT, POLICIES, label
@@ -33,7 +34,7 @@ BAD_INPUT = 2  # exit status, as of a command line that cannot be read
 FAILED = 3  # as of every command that could not reach AWS
 BETTER_SHOWN = 3  # settings of peers that are better than Sluice on a trace
 MATRIX_PAGE = Path("build/backtest.html")
-TARGET_WAIT_S, BOOT_S, DAYS = 120.0, 60.0, 14
+DAYS = 14
 
 
 def backtest(
@@ -42,6 +43,7 @@ def backtest(
     seconds_per_message: float | None = None,
     target_wait: float | None = None,
     boot: float | None = None,
+    fleet: Path | None = None,
     policy: list[str] | None = None,
     tune: float | None = None,
     queue: str | None = None,
@@ -67,6 +69,8 @@ def backtest(
             trace's own, and with --queue the measured one.
         target_wait: the longest that a message may wait, in seconds; 120 unless given.
         boot: the time from launch to the first message, in seconds; 60 unless given.
+        fleet: a fleet's document, as JSON: its target wait, its hints for the simulated Sluice, and where no other
+            option says, what a message and a boot take.
         policy: a policy's name, or name:parameter=value,...; may be given several times. By default all policies.
         tune: search each policy's cheapest setting with at most this share of late messages, such as 0.001.
         queue: use the last days of this queue in your AWS account instead of a trace.
@@ -97,6 +101,7 @@ def backtest(
                 "--seconds-per-message": seconds_per_message,
                 "--target-wait": target_wait,
                 "--boot": boot,
+                "--fleet": fleet,
                 "--tune": tune,
                 "--group": group,
                 "--days": days,
@@ -111,20 +116,23 @@ def backtest(
         )
         if worlds is not None:
             return _worlds(worlds, policy or ["sluice"], seed, seeds or 1, jobs, as_json=as_json)
+        facts = known(fleet, seconds_per_message, target_wait, boot)
         conditions = Conditions(
-            target_wait_s=TARGET_WAIT_S if target_wait is None else target_wait,
-            boot_s=BOOT_S if boot is None else boot,
+            target_wait_s=facts.target_wait_s,
+            boot_s=facts.boot_s,
             launch_failure=launch_failure or 0.0,
             seed=seed,
         )
         days = DAYS if days is None else days
         past = _read_history(queue, group, days, conditions.target_wait_s) if queue is not None else None
-        cases = _cases(trace, past, conditions, seconds_per_message, (traces or TRACES) if matrix else None)
+        cases = _cases(trace, past, conditions, facts, (traces or TRACES) if matrix else None)
+        measured = past.seconds_per_message if past is not None else None
+        specs = hinted(policy or DEFAULT, facts.hint_seconds or measured, facts.hint_lead_s)
         if not compiled.in_use():
             Console(stderr=True).print(
                 "The planner runs interpreted. `make compile` makes it three times as fast.", highlight=False
             )
-        runs, tried = _run(cases, policy or DEFAULT, tune, jobs)
+        runs, tried = _run(cases, specs, tune, jobs)
         runs = with_bounds(runs, cases, jobs)
     except ValueError as error:
         return _refuse(str(error), BAD_INPUT)
@@ -180,7 +188,7 @@ def load(name: str, seed: int) -> Trace:
 
 
 def _cases(
-    trace: str | None, past: QueueHistory | None, conditions: Conditions, takes_s: float | None, folder: Path | None
+    trace: str | None, past: QueueHistory | None, conditions: Conditions, facts: Known, folder: Path | None
 ) -> list[tuple[Trace, Conditions]]:
     """The traces to run on, each with its world."""
     if folder is not None:
@@ -190,8 +198,8 @@ def _cases(
             for traffic, seconds in workloads(folder, conditions.seed)
         ]
     traffic = past.trace if past is not None else load(str(trace), conditions.seed)
-    if takes_s is None:
-        takes_s = past.seconds_per_message if past is not None else SECONDS_PER_MESSAGE.get(traffic.name)
+    measured_s = past.seconds_per_message if past is not None else None
+    takes_s = facts.takes_s or measured_s or facts.hint_seconds or SECONDS_PER_MESSAGE.get(traffic.name)
     if takes_s is None:
         raise ValueError("--seconds-per-message: must be given for this trace, in seconds")
     return [(traffic, replace(conditions, seconds_per_message=takes_s))]

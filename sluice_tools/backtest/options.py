@@ -12,6 +12,7 @@ SOURCES = ("--trace", "--queue", "--matrix", "--worlds")
 BELONGS_TO = {
     "--seconds-per-message": ("--trace", "--queue"),
     "--target-wait": ("--trace", "--queue"),
+    "--fleet": ("--trace", "--queue"),
     "--boot": ("--trace", "--queue"),
     "--group": ("--queue",),
     "--days": ("--queue",),

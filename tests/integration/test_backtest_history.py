@@ -84,12 +84,15 @@ def test_read_history_when_nothing_was_sent(cloudwatch: "CloudWatchClient") -> N
 def test_backtest_when_a_queue_is_named(cloudwatch: "CloudWatchClient", capsys: pytest.CaptureFixture[str]) -> None:
     """What was, in a sentence, and what policies would have cost."""
     put(cloudwatch, time.time() // 60 * 60)
-    assert backtest(queue="orders", group="orders-group", days=1, policy=["little"], jobs=1, as_json=True) == 0
+    assert (
+        backtest(queue="orders", group="orders-group", days=1, policy=["little", "sluice"], jobs=1, as_json=True) == 0
+    )
     told = capsys.readouterr()
     out = told.err
     assert "Measured in this time: 15.0 instance-hours; the oldest message was at most 400 s old, " in out
     assert "and older than 120 s in 1 minute" in out
-    record = json.loads(told.out)[0]
+    record, ours = json.loads(told.out)
+    assert ours["params"]["hint_seconds"] == 20.0  # what was measured, as a deployment's hint
     assert record["trace"] == "orders"
     assert 12.0 < record["instance_hours"] < 24.0  # a load of four instances, and its square root beside it
 

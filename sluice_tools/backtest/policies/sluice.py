@@ -19,10 +19,11 @@ METRIC_MINUTES = 15  # a tick's metrics reach back further; no more than the new
 
 @dataclass(slots=True)
 class Sluice:
-    """The planner with its defaults: it is given the target wait only."""
+    """The planner with its defaults: unless hints are set, it is given the target wait only."""
 
     hinted: bool = False  # also given the seconds per message and the boot time
     hint_seconds: float | None = None  # given these seconds per message as a hint, right or wrong
+    hint_lead_s: float | None = None  # given this boot time as a hint, right or wrong
     tick_s: float = 10.0  # between the ticks of a fleet
     metric_delay_s: float = 120.0  # that the stack takes its metrics to be late by
     stabilization_window_s: float | None = None  # limits.stabilization_window_s: at most a lead time unless set
@@ -43,6 +44,8 @@ class Sluice:
             hints = {"seconds_per_message": conditions.seconds_per_message, "lead_time_s": conditions.boot_s}
         if self.hint_seconds is not None:
             hints["seconds_per_message"] = self.hint_seconds
+        if self.hint_lead_s is not None:
+            hints["lead_time_s"] = self.hint_lead_s
         self._fleet = parse(
             "backtest",
             {
