@@ -93,7 +93,7 @@ def audit_of(story: Story) -> Audit:
     stored = story.demo.stored_ids()
     counted = [one.wait_s for one in waits(sent, work.started(), story.outage_acts) if one.counted]
     seen = story.watcher.observations
-    peak = max(sample.working + sample.draining for sample in seen.samples)
+    peak = max(sample.working + sample.draining for sample in tuple(seen.samples))
     target_s = story.settings.target_wait_s
     tracking = target_tracking([one.sent_at for one in sent.values()], story.began_at, now, story.settings)
     return Audit(
@@ -116,7 +116,7 @@ def audit_of(story: Story) -> Audit:
         wait_max_s=max(counted, default=0.0),
         target_wait_s=target_s,
         late_share=sum(wait_s > target_s for wait_s in counted) / max(1, len(counted)),
-        instance_seconds=sum(lived.seconds(now) for lived in seen.instances.values()),
+        instance_seconds=sum(lived.seconds(now) for lived in tuple(seen.instances.values())),
         fixed_fleet_instance_seconds=peak * (now - story.began_at),
         target_tracking_instance_seconds=tracking.instance_s,
         target_tracking_late_share=tracking.late_share,
@@ -127,7 +127,8 @@ def write_results(story: Story, audit: Audit, output: Path) -> None:
     """Write the picture and the page of a story into a folder, as `timeline.png` and `index.html`."""
     seen, settings = story.watcher.observations, story.settings
     story_waits = waits(story.traffic.sent, story.watcher.work.started(), story.outage_acts)
-    figure = timeline.draw(seen.samples, story.spans, story_waits, settings.target_wait_s)
+    samples = tuple(seen.samples)  # the watcher still watches, and adds to them
+    figure = timeline.draw(samples, story.spans, story_waits, settings.target_wait_s)
     text = page.render(
         svg=timeline.save(figure, output / "timeline.png"),
         audit=audit,

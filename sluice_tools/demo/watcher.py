@@ -66,7 +66,7 @@ class Observations:
 
     def changes(self) -> list[tuple[Decision, Outcome]]:
         """Decisions that wanted another capacity, oldest first."""
-        return [pair for pair in self.decisions.values() if pair[0].want != pair[0].current]
+        return [pair for pair in tuple(self.decisions.values()) if pair[0].want != pair[0].current]
 
 
 class Watcher:
