@@ -33,6 +33,11 @@ class LoadedFleets:
     drain_only: tuple[DrainOnly, ...] = ()  # the invalid fleets, by their documents' last usable versions
     unread: tuple[PortError, ...] = ()  # why earlier versions of some documents could not be read
 
+    @property
+    def shown(self) -> dict[str, Fleet]:
+        """The fleets that can be shown, by name: those included that only drain since their document is invalid."""
+        return {each.fleet.name: each.fleet for each in self.drain_only} | {each.name: each for each in self.fleets}
+
 
 class Fleets(Protocol):
     """The fleets' documents."""

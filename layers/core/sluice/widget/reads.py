@@ -154,14 +154,14 @@ class ConsoleReads:
     def _check(self, fleet: str) -> None:
         """Refuse a fleet that the stack does not have: it would be shown as empty."""
         loaded = self._fleets()
-        names = {*by_name(loaded), *(each.name for each in loaded.invalid)}
+        names = {*loaded.shown, *(each.name for each in loaded.invalid)}
         if fleet not in names:
             there = ", ".join(sorted(names)) or "none"
             raise PayloadError(f"fleet: there is no fleet {fleet}; there is {there}")
 
     def _status(self, asked: StatusRead) -> Answer:
         loaded = self._fleets()
-        fleets = by_name(loaded)
+        fleets = loaded.shown
         if asked.fleet is not None:
             named = {name: fleets[name] for name in fleets if name == asked.fleet}
             if not named and all(each.name != asked.fleet for each in loaded.invalid):
@@ -272,11 +272,6 @@ class ConsoleReads:
         if job is None:
             raise PayloadError(f"job_id: fleet {asked.fleet} has no job {asked.job_id}")
         return {"job": job_to_answer(job, self.now())}
-
-
-def by_name(loaded: LoadedFleets) -> dict[str, Fleet]:
-    """The stack's fleets that can be shown, those included that only drain since their document is invalid."""
-    return {each.fleet.name: each.fleet for each in loaded.drain_only} | {fleet.name: fleet for fleet in loaded.fleets}
 
 
 def _decision(decision: Decision, outcome: Outcome) -> Answer:

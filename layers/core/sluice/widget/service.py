@@ -121,16 +121,15 @@ def read_fleets(request: WidgetRequest, ports: Ports[ConsoleLedger], settings: W
     except PortError as error:
         return replace(view, failures=(ReadFailure(Source.FLEETS, str(error)),))
     reader = RecordReader(ports.ledger, request.period)
-    fleets = {fleet.name: fleet for fleet in (*loaded.fleets, *(each.fleet for each in loaded.drain_only))}
     invalid = frozenset(each.fleet.name for each in loaded.drain_only)
-    ranking = Ranking(fleets, invalid, reader.needs(), request.period.now)
+    ranking = Ranking(loaded.shown, invalid, reader.needs(), request.period.now)
     found = ranking.found(request.search)
     page = min(request.page, page_count(len(found)))
     names = found[(page - 1) * FLEETS_PER_PAGE : page * FLEETS_PER_PAGE]
     drains = reader.drains_by_fleet() if names else Counter()
     rows = tuple(
         replace(
-            reader.row(fleets[name]),
+            reader.row(ranking.fleets[name]),
             drains=drains[name],
             needs=tuple(ranking.by_fleet.get(name, ())),
             invalid=name in invalid,
@@ -211,7 +210,7 @@ class RecordReader:
 
 def _documents(loaded: LoadedFleets) -> FleetDocuments:
     return FleetDocuments(
-        names=tuple(sorted(fleet.name for fleet in (*loaded.fleets, *(each.fleet for each in loaded.drain_only)))),
+        names=tuple(sorted(loaded.shown)),
         invalid=loaded.invalid,
         drain_only=loaded.drain_only,
         unread_versions=tuple(str(error) for error in loaded.unread),
@@ -227,7 +226,7 @@ def choose_fleet(name: str | None, loaded: LoadedFleets) -> tuple[Fleet | None, 
     by_name = {fleet.name: fleet for fleet in loaded.fleets}
     if name is None and by_name:
         return by_name[min(by_name)], ()
-    by_name |= {each.fleet.name: each.fleet for each in loaded.drain_only}
+    by_name = loaded.shown
     if name is None:
         return (by_name[min(by_name)] if by_name else None), ()
     if name in by_name:
