@@ -33,7 +33,8 @@ ATTEMPTS = 3  # botocore's standard mode: full-jitter backoff, throttling and lo
 # the next tick asks again, and a service that is silent costs the other fleets of a round no more than this.
 TICK_TIMEOUT_S = 2.0
 # For the clients that many messages go through: botocore's check of every attribute takes a quarter of a batch's time.
-# Only `sluice.aws.queue` and `queue_messages` make requests to SQS, and mypy checks them by the service's types.
+# Only `sluice.aws.queue` and `queue_messages` make requests to SQS, only `sluice.aws.table` does to DynamoDB, and mypy
+# checks them by the services' types.
 MANY = {"parameter_validation": False}
 
 
@@ -112,7 +113,7 @@ class Clients:
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
         """DynamoDB."""
-        client: DynamoDBClient = self._make("dynamodb")
+        client: DynamoDBClient = self._make("dynamodb", **MANY)
         return client
 
     @cached_property

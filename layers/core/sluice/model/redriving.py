@@ -59,7 +59,15 @@ class Message:
 
     def attribute(self, name: str) -> str | None:
         """The text of a message attribute, or None."""
-        return next((value.text for key, value in self.attributes if key == name), None)
+        found = self.named(name)
+        return found.text if found else None
+
+    def named(self, name: str) -> Attribute | None:
+        """A message attribute, or None."""
+        for key, value in self.attributes:  # a generator would cost as much again, many times a message
+            if key == name:
+                return value
+        return None
 
     @property
     def size_bytes(self) -> int:

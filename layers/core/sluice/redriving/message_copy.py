@@ -65,7 +65,7 @@ class CarriedCount:
 
 def carried_count(message: Message, to: Destination) -> CarriedCount:
     """The redrives that a message carries, as far as they are its own."""
-    stamp = _stamp(message, ATTEMPTS)
+    stamp = message.named(ATTEMPTS)
     if stamp is None or _is_of_another(stamp, message, to):
         return CarriedCount()
     text = stamp.text or ""
@@ -79,7 +79,7 @@ def first_sent_at(message: Message, to: Destination | None) -> float | None:
         message: the message.
         to: the queue it came from, where that is known: what its stamps are checked for.
     """
-    count = _stamp(message, ATTEMPTS)
+    count = message.named(ATTEMPTS)
     if to is not None and count is not None and _is_of_another(count, message, to):
         return message.first_sent_at
     try:
@@ -103,7 +103,7 @@ def origin_of(message: Message, to: Destination) -> Origin | None:
 
     A stamp without a seal counts: libraries that read and write attributes anew may drop the label of their type.
     """
-    stamp, count = _stamp(message, COPY_OF), _stamp(message, ATTEMPTS)
+    stamp, count = message.named(COPY_OF), message.named(ATTEMPTS)
     if stamp is None or any(one is not None and _is_of_another(one, message, to) for one in (stamp, count)):
         return None
     found = _COPY_OF.fullmatch(stamp.text or "")
@@ -118,10 +118,6 @@ def known_source(message: Message, to: Destination) -> str:
         to: the queue that it would go back to, which the stamps of a copy that Sluice has sent there name.
     """
     return source_of(message) or (to.arn if carried_count(message, to).sealed else "")
-
-
-def _stamp(message: Message, name: str) -> Attribute | None:
-    return next((value for key, value in message.attributes if key == name), None)
 
 
 def _is_sealed(stamp: Attribute) -> bool:

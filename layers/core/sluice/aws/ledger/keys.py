@@ -79,12 +79,16 @@ def shards(fleet: str) -> tuple[str, ...]:
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-sharding.html
     """
-    return tuple(f"{partition(fleet)}#q{number:02d}" for number in range(SHARDS))
+    return tuple(_shard(fleet, number) for number in range(SHARDS))
+
+
+def _shard(fleet: str, number: int) -> str:
+    return f"{partition(fleet)}#q{number:02d}"
 
 
 def message_key(fleet: str, message_id: str, sk: str) -> Item:
     """The key of a record of a single message."""
-    return typed_all({"pk": shards(fleet)[crc32(message_id.encode()) % SHARDS], "sk": sk})
+    return typed_all({"pk": _shard(fleet, crc32(message_id.encode()) % SHARDS), "sk": sk})
 
 
 def chain_key(chain_id: str) -> Item:
