@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -18,6 +20,7 @@ from botocore.exceptions import ClientError
 from sluice_tools.sandbox.emulator.settings import Settings, SettingsError
 from sluice_tools.sandbox.sandbox import ROOT, Sandbox, SandboxError
 from tests.support.processes import running, until_over
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.sandbox
 
@@ -110,8 +113,8 @@ def test_instances_end_when_the_emulator_is_killed(tmp_path: Path) -> None:
         owner.kill()
 
 
-def test_stop_does_not_wait_when_a_function_is_at_work(tmp_path: Path) -> None:
-    """A function in the middle of a minute is cut off, and its process ends as well."""
+def make_busy(sandbox: Sandbox) -> Any:
+    """A function that tells its process in one file, and ends when there is another; Lambda's client."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr(
@@ -119,28 +122,51 @@ def test_stop_does_not_wait_when_a_function_is_at_work(tmp_path: Path) -> None:
             "import os, pathlib, time\n"
             "def handler(event, context):\n"
             "    pathlib.Path(event['tell']).write_text(str(os.getpid()))\n"
-            "    time.sleep(60)\n",
+            "    while not pathlib.Path(event['until']).exists():\n"
+            "        time.sleep(0.05)\n"
+            "    return os.environ.get('VERSION', 'earlier')\n",
         )
+    role = sandbox.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument='{"Statement": []}')["Role"]
+    functions = sandbox.client("lambda")
+    functions.create_function(
+        FunctionName="busy",
+        Runtime="python3.13",
+        Role=role["Arn"],
+        Handler="app.handler",
+        Code={"ZipFile": archive.getvalue()},
+        Timeout=300,
+    )
+    return functions
+
+
+def test_stop_does_not_wait_when_a_function_is_at_work(tmp_path: Path) -> None:
+    """A function in the middle of its work is cut off, and its process ends as well."""
     told = tmp_path / "pid"
     with Sandbox() as sandbox:
-        role = sandbox.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument='{"Statement": []}')["Role"]
-        functions = sandbox.client("lambda")
-        functions.create_function(
-            FunctionName="busy",
-            Runtime="python3.13",
-            Role=role["Arn"],
-            Handler="app.handler",
-            Code={"ZipFile": archive.getvalue()},
-            Timeout=90,
-        )
-        functions.invoke(FunctionName="busy", InvocationType="Event", Payload=json.dumps({"tell": str(told)}))
-        deadline = time.monotonic() + 30
-        while not (told.exists() and told.read_text()) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        event = {"tell": str(told), "until": str(tmp_path / "never")}
+        make_busy(sandbox).invoke(FunctionName="busy", InvocationType="Event", Payload=json.dumps(event))
+        pid = eventually(lambda: told.exists() and told.read_text())
         began = time.monotonic()
 
     assert time.monotonic() - began < 15
-    assert until_over([int(told.read_text())]) == []
+    assert until_over([int(pid)]) == []
+
+
+def test_invocation_ends_by_itself_when_its_function_is_updated_meanwhile(tmp_path: Path) -> None:
+    """It answers as the version that it began in; the next invocation is the new one's, and no process is left over."""
+    told, until = tmp_path / "pid", tmp_path / "until"
+    event = json.dumps({"tell": str(told), "until": str(until)})
+    with Sandbox() as sandbox, ThreadPoolExecutor(1) as pool:
+        functions = make_busy(sandbox)
+        answer = pool.submit(functions.invoke, FunctionName="busy", Payload=event)
+        earlier = int(eventually(lambda: told.exists() and told.read_text()))
+
+        functions.update_function_configuration(FunctionName="busy", Environment={"Variables": {"VERSION": "later"}})
+        until.touch()
+
+        assert json.load(answer.result()["Payload"]) == "earlier"
+        assert json.load(functions.invoke(FunctionName="busy", Payload=event)["Payload"]) == "later"
+        assert until_over([earlier]) == []
 
 
 def test_start_fails_with_the_reason_when_settings_are_unknown(tmp_path: Path) -> None:

@@ -8,12 +8,15 @@ fails, it is started afresh. The forks of a template have one seed for the hashe
 each.
 
 On AWS each execution environment initialises in its own process, after its variables were set
-(lambda/latest/dg/lambda-runtime-environment.html).
+(lambda/latest/dg/lambda-runtime-environment.html). A function's update cuts off no invocation there, where ministack
+ends all its processes: invocations go to the earlier code and configuration until the update is complete
+(lambda/latest/dg/functions-states.html).
 """
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import itertools
 import json
 import logging
@@ -24,14 +27,15 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from sluice_tools.sandbox.emulator.host import Host
 
-_runtime = Host("core.lambda_runtime", "subprocess", "Worker")
+_runtime = Host("core.lambda_runtime", "subprocess", "Worker", "invalidate_worker", "kill_workers")
+_lambda = Host("services.lambda_svc", "invalidate_worker", "_functions")
 
 TEMPLATE = Path(__file__).with_name("function_template.py")
 READ_AT_START = ("PYTHON", "LANG", "LC_", "LD_", "MALLOC_", "OPENSSL_", "TZ")
@@ -171,6 +175,7 @@ class FunctionProcesses:
             DEVNULL=subprocess.DEVNULL,
             TimeoutExpired=subprocess.TimeoutExpired,
         )
+        _let_invocations_end()
 
     def start(self, arguments: list[str], **options: Any) -> Any:
         """`subprocess.Popen`, but that a Python function's process is forked where that makes no difference."""
@@ -206,3 +211,32 @@ class FunctionProcesses:
             for template in itertools.chain(*self._templates.values()):
                 template.close()
             self._templates.clear()
+
+
+_updating: contextvars.ContextVar[bool] = contextvars.ContextVar("sandbox_updating", default=False)
+
+
+def _let_invocations_end() -> None:
+    """When a function changes, let its processes end that are at work once they have answered."""
+    invalidate, kill = _runtime["invalidate_worker"], _runtime["kill_workers"]
+
+    def invalidate_worker(name: str, *arguments: Any, **named: Any) -> None:
+        token = _updating.set(name in _lambda["_functions"])  # nothing is known of one that was deleted: it is cut off
+        try:
+            invalidate(name, *arguments, **named)
+        finally:
+            _updating.reset(token)
+
+    def kill_workers(workers: Sequence[Any]) -> None:
+        at_work = [worker for worker in workers if worker is not None and worker.in_use] if _updating.get() else []
+        kill([worker for worker in workers if worker not in at_work])
+        for worker in at_work:
+            threading.Thread(target=kill_after_work, args=(worker,), daemon=True).start()
+
+    def kill_after_work(worker: Any) -> None:
+        with worker._lock:  # noqa: SLF001 - ministack holds it for as long as the invocation takes
+            pass
+        kill([worker])
+
+    _runtime["kill_workers"] = kill_workers
+    _runtime["invalidate_worker"] = _lambda["invalidate_worker"] = invalidate_worker
