@@ -21,6 +21,7 @@ from sluice_tools.backtest.conditions import Conditions
 from sluice_tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
 from sluice_tools.backtest.hints import Known, hinted, known
 from sluice_tools.backtest.history import QueueHistory, read_history
+from sluice_tools.backtest.hourly_cost import HourlyCost, given, of_group
 from sluice_tools.backtest.options import check
 from sluice_tools.backtest.policies import DEFAULT, POLICIES, label
 from sluice_tools.backtest.report import geometric_mean, render, write
@@ -56,6 +57,7 @@ def backtest(
     seed: int = 1,
     launch_failure: float | None = None,
     hourly_cost: float | None = None,
+    instance_type: str | None = None,
     jobs: int | None = None,
     report: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -84,6 +86,8 @@ def backtest(
         seed: the seed of all randomness.
         launch_failure: the share of launches that fail, from 0 to 1; 0 unless given.
         hourly_cost: what one instance costs an hour, in dollars, to print dollars beside instance-hours.
+        instance_type: take the On-Demand price of this type in us-east-1, such as m7g.large, from a dated table; with
+            --group by default the type of its instances.
         jobs: the number of parallel processes; by default as many as there are cores.
         report: write an HTML page to this file.
         as_json: print the results as one JSON list; tables then go to standard error.
@@ -110,12 +114,14 @@ def backtest(
                 "--traces": traces,
                 "--launch-failure": launch_failure,
                 "--hourly-cost": hourly_cost,
+                "--instance-type": instance_type,
                 "--jobs": jobs,
                 "--report": report,
             }
         )
         if worlds is not None:
             return _worlds(worlds, policy or ["sluice"], seed, seeds or 1, jobs, as_json=as_json)
+        priced = given(hourly_cost, instance_type)
         facts = known(fleet, seconds_per_message, target_wait, boot)
         conditions = Conditions(
             target_wait_s=facts.target_wait_s,
@@ -126,6 +132,10 @@ def backtest(
         days = DAYS if days is None else days
         past = _read_history(queue, group, days, conditions.target_wait_s) if queue is not None else None
         cases = _cases(trace, past, conditions, facts, (traces or TRACES) if matrix else None)
+        unpriced = ""
+        if priced is None and group is not None:
+            found = of_group(boto3.client("autoscaling"), group)
+            priced, unpriced = (None, found) if isinstance(found, str) else (found, "")
         measured = past.seconds_per_message if past is not None else None
         specs = hinted(policy or DEFAULT, facts.hint_seconds or measured, facts.hint_lead_s)
         if not compiled.in_use():
@@ -140,20 +150,27 @@ def backtest(
         return _refuse(f"CloudWatch could not be read: {error}", FAILED)
     console = Console(stderr=as_json)
     if past is not None:
-        _show_past(past, conditions.target_wait_s, console)
+        _show_past(past, conditions.target_wait_s, priced, console)
+    if unpriced:
+        console.print(
+            f"No dollars are shown: {unpriced}. --instance-type or --hourly-cost says what an instance costs.",
+            highlight=False,
+            soft_wrap=True,
+            markup=False,
+        )
     if matrix:
         show_matrix(runs, tried, console)
         report = report or MATRIX_PAGE
     else:
-        show(runs, console, hourly_cost)
+        show(runs, console, priced)
     if report is not None:
         try:
-            write(report, render(runs, detailed=not matrix, hourly_cost=hourly_cost))
+            write(report, render(runs, detailed=not matrix, hourly_cost=priced))
         except OSError as error:
             return _refuse(f"--report: {report} cannot be written: {error.strerror}", BAD_INPUT)
         console.print(f"The report is in {report}.", highlight=False)
     if as_json:
-        print(json.dumps([run.record() | _dollars(run, hourly_cost) for run in runs]))
+        print(json.dumps([run.record() | _dollars(run, priced) for run in runs]))
     return 0
 
 
@@ -227,12 +244,11 @@ def _refuse(text: str, status: int) -> int:
 # --------------------------------------------------------------------------- output
 
 
-def _show_past(past: QueueHistory, target_wait_s: float, console: Console) -> None:
-    cost = (
-        "the cost of the group is unknown"
-        if past.instance_hours is None
-        else f"{past.instance_hours:.1f} instance-hours"
-    )
+def _show_past(past: QueueHistory, target_wait_s: float, hourly_cost: HourlyCost | None, console: Console) -> None:
+    cost = "the cost of the group is unknown"
+    if past.instance_hours is not None:
+        dollars = f" or ${hourly_cost.of(past.instance_hours):,.2f}" if hourly_cost else ""
+        cost = f"{past.instance_hours:.1f} instance-hours{dollars}"
     console.print(
         f"Measured in this time: {cost}; the oldest message was at most {past.oldest_s:.0f} s old, and older than"
         f" {target_wait_s:g} s in {count(past.late_minutes, 'minute')}.",
@@ -240,13 +256,13 @@ def _show_past(past: QueueHistory, target_wait_s: float, console: Console) -> No
     )
 
 
-def show(runs: Sequence[Run], console: Console, hourly_cost: float | None = None) -> None:
+def show(runs: Sequence[Run], console: Console, hourly_cost: HourlyCost | None = None) -> None:
     """Print a table, the cheapest policy first, and the least that a policy can cost that is never late.
 
     Args:
         runs: of one trace in one world.
         console: where to.
-        hourly_cost: dollars for an instance and hour; None: no dollars are shown.
+        hourly_cost: what an instance costs an hour; None: no dollars are shown.
     """
     first = runs[0].conditions
     title = (
@@ -255,8 +271,10 @@ def show(runs: Sequence[Run], console: Console, hourly_cost: float | None = None
     )
     # Narrow enough for 80 columns, so that policies keep their names.
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    if hourly_cost is not None:
+        table.padding = 0  # the box leaves a space between columns
     table.add_column("policy", overflow="fold", min_width=max(map(len, POLICIES)))
-    dollars = ("dollars",) if hourly_cost is not None else ()
+    dollars = ("$",) if hourly_cost is not None else ()
     for name in ("cost", "hours", *dollars, "late", "median", "99%", "longest", "launches"):
         table.add_column(name, justify="right", no_wrap=True)
     for run in sorted(runs, key=lambda run: run.cost_ratio):
@@ -264,7 +282,7 @@ def show(runs: Sequence[Run], console: Console, hourly_cost: float | None = None
             label(run.policy, run.params),
             _ratio(run.cost_of_bound),
             f"{run.instance_hours:.1f}",
-            *([] if hourly_cost is None else [f"{run.instance_hours * hourly_cost:,.2f}"]),
+            *([] if hourly_cost is None else [f"{hourly_cost.of(run.instance_hours):,.2f}"]),
             f"{run.late_fraction:.3%}",
             f"{run.wait_p50_s:.0f} s",
             f"{run.wait_p99_s:.0f} s",
@@ -277,10 +295,12 @@ def show(runs: Sequence[Run], console: Console, hourly_cost: float | None = None
         f" least as much. The work alone takes {_hours(runs[0].work_hours)}.",
         highlight=False,
     )
+    if hourly_cost is not None:
+        console.print(hourly_cost.sentence, highlight=False, soft_wrap=True)
 
 
-def _dollars(run: Run, hourly_cost: float | None) -> dict[str, float]:
-    return {} if hourly_cost is None else {"dollars": round(run.instance_hours * hourly_cost, 2)}
+def _dollars(run: Run, hourly_cost: HourlyCost | None) -> dict[str, float]:
+    return {} if hourly_cost is None else {"dollars": hourly_cost.of(run.instance_hours)}
 
 
 def _hours(hours: float | None) -> str:

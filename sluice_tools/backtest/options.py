@@ -19,6 +19,7 @@ BELONGS_TO = {
     "--tune": ("--trace", "--queue", "--matrix"),
     "--launch-failure": ("--trace", "--queue", "--matrix"),
     "--hourly-cost": ("--trace", "--queue", "--matrix"),
+    "--instance-type": ("--trace", "--queue", "--matrix"),
     "--report": ("--trace", "--queue", "--matrix"),
     "--traces": ("--matrix",),
     "--seeds": ("--worlds",),

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from sluice.wording import count
 from sluice_tools.backtest.conditions import MINUTE_S
+from sluice_tools.backtest.hourly_cost import HourlyCost
 from sluice_tools.backtest.policies import FORESEEING, POLICIES, label
 from sluice_tools.backtest.report_charts import Point, columns, cost_against_lateness, front, over_time
 from sluice_tools.backtest.runs import Run
@@ -23,13 +24,13 @@ COLOURS = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(POLI
 LATE_MARKED = 0.001  # shares above are marked
 
 
-def render(runs: Sequence[Run], *, detailed: bool = True, hourly_cost: float | None = None) -> str:
+def render(runs: Sequence[Run], *, detailed: bool = True, hourly_cost: HourlyCost | None = None) -> str:
     """The page's HTML.
 
     Args:
         runs: of one or more traces and conditions.
         detailed: draw each policy's capacity and waits over time.
-        hourly_cost: dollars for an instance and hour, to show dollars as well.
+        hourly_cost: what an instance costs an hour, to show dollars as well.
     """
     groups = [list(group) for _, group in groupby(sorted(runs, key=_world), key=_world)]
     seeds = sorted({run.conditions.seed for run in runs})
@@ -46,7 +47,8 @@ def render(runs: Sequence[Run], *, detailed: bool = True, hourly_cost: float | N
                 h.p(".faint")[
                     "Cost is instance-hours divided by the instance-hours of the work alone, and of the bound: divided"
                     " by the least that a policy without late messages takes. Late is the share of"
-                    f" messages that waited longer than the target wait. Seed {', '.join(map(str, seeds))}."
+                    f" messages that waited longer than the target wait. Seed {', '.join(map(str, seeds))}.",
+                    f" {hourly_cost.sentence}" if hourly_cost else None,
                 ],
                 _summary(groups) if len(groups) > 1 else None,
                 (_section(group, detailed=detailed, hourly_cost=hourly_cost) for group in groups),
@@ -65,12 +67,12 @@ def _world(run: Run) -> tuple[float, float, str]:
     return run.conditions.target_wait_s, run.conditions.boot_s, run.trace
 
 
-def _section(runs: Sequence[Run], *, detailed: bool, hourly_cost: float | None) -> h.Fragment:
+def _section(runs: Sequence[Run], *, detailed: bool, hourly_cost: HourlyCost | None) -> h.Fragment:
     first = runs[0]
     conditions = first.conditions
     points = [_point(run) for run in runs]
     peers = [point for run, point in zip(runs, points, strict=True) if run.policy not in FORESEEING]
-    best = {point.label for point in front(peers)}
+    best = front(peers)
     days = len(first.timeline.arrivals) / 1440
     return h.fragment[
         h.h2[f"{first.trace}: target wait {conditions.target_wait_s:g} s, boot {conditions.boot_s:g} s"],
@@ -79,7 +81,7 @@ def _section(runs: Sequence[Run], *, detailed: bool, hourly_cost: float | None) 
             f" {conditions.seconds_per_message:g} s of work each."
         ],
         _table(runs, best, hourly_cost),
-        cost_against_lateness(points, front(peers)),
+        cost_against_lateness(points, best),
         h.h3["Arrivals"],
         over_time(columns(first.timeline.arrivals, "highest"), days=days, unit="messages a minute"),
         (_over_time(run, days) for run in runs) if detailed else None,
@@ -114,8 +116,8 @@ def _point(run: Run) -> Point:
     return Point(label(run.policy, run.params), COLOURS[run.policy], run.cost_ratio, run.late_fraction)
 
 
-def _table(runs: Sequence[Run], best: set[str], hourly_cost: float | None) -> h.Element:
-    dollars = () if hourly_cost is None else (f"dollars at {hourly_cost:g} an hour",)
+def _table(runs: Sequence[Run], best: Sequence[Point], hourly_cost: HourlyCost | None) -> h.Element:
+    dollars = () if hourly_cost is None else (f"dollars at {hourly_cost.dollars:g} an hour",)
     return h.div(".scroll")[
         h.table[
             h.tr[
@@ -142,7 +144,7 @@ def _table(runs: Sequence[Run], best: set[str], hourly_cost: float | None) -> h.
                     h.td(".number")["" if run.cost_of_bound is None else f"{run.cost_of_bound:.3f}"],
                     h.td(".number")[f"{run.cost_ratio:.3f}"],
                     h.td(".number")[f"{run.instance_hours:.1f}"],
-                    None if hourly_cost is None else h.td(".number")[f"{run.instance_hours * hourly_cost:,.2f}"],
+                    None if hourly_cost is None else h.td(".number")[f"{hourly_cost.of(run.instance_hours):,.2f}"],
                     _late_cell(run.late_fraction),
                     h.td(".number")[f"{run.wait_p50_s:.0f} s"],
                     h.td(".number")[f"{run.wait_p99_s:.0f} s"],
@@ -156,11 +158,14 @@ def _table(runs: Sequence[Run], best: set[str], hourly_cost: float | None) -> h.
     ]
 
 
-def _verdict(run: Run, best: set[str]) -> str:
-    """Whether another policy of the table is both cheaper and less late."""
+def _verdict(run: Run, best: Sequence[Point]) -> str:
+    """Which other policy of the table is no dearer and no later: of several the cheapest."""
     if run.policy in FORESEEING:
         return "knows the trace"
-    return "no" if label(run.policy, run.params) in best else "yes"
+    point = _point(run)
+    if point.label in {each.label for each in best}:
+        return "none"
+    return next(each.label for each in best if each.cost <= point.cost and each.late <= point.late)
 
 
 def _late_cell(late: float) -> h.Element:

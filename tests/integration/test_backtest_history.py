@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -17,8 +18,15 @@ from sluice_tools.backtest.traces import TraceError
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
 
+IMAGES = Path(__file__).parents[1] / "support/amis.json"
 NOW = 1_795_510_800.0
 MINUTES = 180
+# By the minute: messages sent, deleted, in flight in the mean, and the age of the oldest in seconds.
+SANDBOX = [
+    (0, 0, 0, 0), (300, 300, 2.9, 19), (300, 214, 3.2, 14), (0, 86, 0, 0), (122, 122, 1.1, 1), (134, 132, 1.2, 0),
+    (134, 134, 1.8, 0), (10, 12, 0, 0), (500, 500, 5, 24), (8, 8, 0.1, 2), (30, 30, 0, 0), (22, 22, 0, 0),
+    (100, 100, 1.2, 6), (0, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 0),
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -90,11 +98,74 @@ def test_backtest_when_a_queue_is_named(cloudwatch: "CloudWatchClient", capsys: 
     told = capsys.readouterr()
     out = told.err
     assert "Measured in this time: 15.0 instance-hours; the oldest message was at most 400 s old, " in out
+    assert "No dollars are shown: there is no group orders-group in this region. --instance-type or" in out
     assert "and older than 120 s in 1 minute" in out
     record, ours = json.loads(told.out)
     assert ours["params"]["hint_seconds"] == 20.0  # what was measured, as a deployment's hint
     assert record["trace"] == "orders"
     assert 12.0 < record["instance_hours"] < 24.0  # a load of four instances, and its square root beside it
+
+
+def test_backtest_when_the_queue_is_the_sandboxs_own(
+    cloudwatch: "CloudWatchClient", capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With all defaults Sluice is late with nothing, and each cheaper policy is late with many messages.
+
+    The sandbox's metrics of `make sandbox`, on whose order page loads of 300, 300, 500 and 100 orders were sent, and two
+    orders a second for three minutes.
+    """
+    began = time.time() // 60 * 60 - 60.0 * len(SANDBOX)
+    for minute, (sent, deleted, in_flight, oldest) in enumerate(SANDBOX):
+        figures = {
+            "NumberOfMessagesSent": sent,
+            "NumberOfMessagesDeleted": deleted,
+            "ApproximateNumberOfMessagesNotVisible": in_flight,
+            "ApproximateAgeOfOldestMessage": oldest,
+        }
+        cloudwatch.put_metric_data(
+            Namespace="AWS/SQS",
+            MetricData=[
+                {
+                    "MetricName": name,
+                    "Value": value,
+                    "Timestamp": datetime.fromtimestamp(began + 60.0 * minute, UTC),
+                    "Dimensions": [{"Name": "QueueName", "Value": "orders"}],
+                }
+                for name, value in figures.items()
+            ],
+        )
+    assert backtest(queue="orders", days=1, jobs=1, as_json=True) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert len(records) == 10
+    (ours,) = [record for record in records if record["policy"] == "sluice"]
+    assert ours["params"]["hint_seconds"] == pytest.approx(0.596, abs=0.001)  # by Little's law
+    assert ours["late_fraction"] == 0.0
+    assert ours["cost_of_bound"] == pytest.approx(1.65, abs=0.1)
+    cheaper = [record for record in records if record["cost_of_bound"] < ours["cost_of_bound"]]
+    assert len(cheaper) <= 5
+    assert all(record["late_fraction"] > 0.1 for record in cheaper if record["policy"] != "clairvoyant")
+
+
+def test_backtest_when_the_groups_instances_are_of_one_type(
+    cloudwatch: "CloudWatchClient", capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their price stands beside instance-hours: of what was, and of what policies would have cost."""
+    put(cloudwatch, time.time() // 60 * 60)
+    template = {"ImageId": json.loads(IMAGES.read_text())[0]["ami_id"], "InstanceType": "c7g.large"}
+    boto3.client("ec2").create_launch_template(LaunchTemplateName="workers", LaunchTemplateData=template)  # type: ignore[arg-type]
+    boto3.client("autoscaling").create_auto_scaling_group(
+        AutoScalingGroupName="orders-group",
+        MinSize=1,
+        MaxSize=1,
+        LaunchTemplate={"LaunchTemplateName": "workers"},
+        AvailabilityZones=["eu-central-1a"],
+    )
+    assert backtest(queue="orders", group="orders-group", days=1, policy=["little"], jobs=1, as_json=True) == 0
+    told = capsys.readouterr()
+    assert "Measured in this time: 15.0 instance-hours or $1.09;" in told.err  # at 0.0725 dollars an hour
+    assert "the On-Demand price of c7g.large" in told.err
+    (record,) = json.loads(told.out)
+    assert record["dollars"] == pytest.approx(record["instance_hours"] * 0.0725, abs=0.005)
 
 
 def test_backtest_when_the_account_cannot_be_asked(

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from sluice_tools.costs import docs_table, prices, usage
+from sluice_tools.costs import docs_table, instances, prices, usage
 from sluice_tools.costs.bill import bill, total
 from sluice_tools.costs.calls import size_of
 from sluice_tools.costs.usage import MONTH_S, Recorded, Recording, Stack
@@ -49,6 +49,23 @@ def test_price_is_told_with_its_source_when_it_is_read() -> None:
         assert price.per >= 1
         assert price.of
     assert TABLE["sqs_request"].of_units(2_500_000) == pytest.approx(1.0)
+
+
+def test_instance_price_is_told_with_its_source_when_it_is_read() -> None:
+    """The table names region, day and source; a larger size costs what its share of the family's largest says."""
+    table = instances.load()
+    assert (table.region, table.read_on) == ("us-east-1", dt.date(2026, 2, 9))
+    assert table.page.startswith("https://aws.amazon.com/ec2/pricing/")
+    assert table.source.startswith("https://")
+    assert table.of("t3.large") == 0.0832
+    parts = {"medium": 0.5, "large": 1, "xlarge": 2, "2xlarge": 4, "4xlarge": 8, "8xlarge": 16, "9xlarge": 18}
+    parts |= {"nano": 1 / 16, "micro": 1 / 8, "small": 1 / 4}
+    for family, sizes in table.families.items():
+        if family.startswith("g"):
+            assert list(sizes.values()) == sorted(sizes.values()), family  # sizes share one accelerator's price
+            continue
+        for size, dollars in sizes.items():
+            assert dollars == pytest.approx(sizes["large"] * parts[size], rel=0.01), f"{family}.{size}"
 
 
 def test_metrics_are_read_thrice_as_often_when_launches_take_longer_than_the_target() -> None:

@@ -65,6 +65,9 @@ def test_backtest_when_the_terminal_is_narrow(
     out = capsys.readouterr().out
     assert all(word in out for word in (*policies[:3], "cost", "hours", "median", "longest", "launches"))
     assert max(map(len, out.splitlines())) <= 80
+    assert backtest(trace=trace, seconds_per_message=900, policy=policies, instance_type="m7g.large", jobs=1) == 0
+    table = capsys.readouterr().out.split("Cost is in")[0]
+    assert all(word in table for word in (*policies[:3], "cost", "hours", " $ ", "median", "longest", "launches"))
 
 
 def test_backtest_when_an_hours_cost_is_given(trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,12 +78,26 @@ def test_backtest_when_an_hours_cost_is_given(trace: str, tmp_path: Path, capsys
     (record,) = json.loads(told.out)
     assert record["dollars"] == pytest.approx(record["instance_hours"] * 0.0832, abs=0.01)
     assert record["dollars"] > 1
-    assert re.search(rf"dollars.*\n.*\n.*fixed .* {record['dollars']:,.2f} ", told.err)
+    assert re.search(rf" \$ .*\n.*\n.*fixed .* {record['dollars']:,.2f} ", told.err)
+    assert "Dollars are instance-hours times $0.0832, as --hourly-cost says." in told.err
     assert "dollars at 0.0832 an hour" in page.read_text()
     assert f">{record['dollars']:,.2f}<" in page.read_text()
     assert backtest(trace=trace, seconds_per_message=900, **given) == 0  # type: ignore[arg-type]
     told = capsys.readouterr()
-    assert "dollars" not in told.out + told.err
+    assert "dollars" not in (told.out + told.err).lower()
+
+
+def test_backtest_when_an_instance_type_is_given(
+    trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its price is the table's; what is printed says of which region, and as of which day."""
+    page, given = tmp_path / "page.html", {"policy": ["fixed"], "jobs": 1, "as_json": True}
+    assert backtest(trace=trace, seconds_per_message=900, instance_type="m7g.large", report=page, **given) == 0  # type: ignore[arg-type]
+    told = capsys.readouterr()
+    (record,) = json.loads(told.out)
+    assert record["dollars"] == pytest.approx(record["instance_hours"] * 0.0816, abs=0.01)
+    assert "On-Demand price of m7g.large with Linux in us-east-1 on 20" in told.err
+    assert "On-Demand price of m7g.large with Linux in us-east-1 on 20" in page.read_text()
 
 
 def test_backtest_when_minutes_are_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,6 +139,17 @@ def test_backtest_when_a_generated_trace_is_named(capsys: pytest.CaptureFixture[
         ({"tune": -0.001}, "--tune: must be at least 0 and below 1 (got -0.001)"),
         ({"hourly_cost": float("inf")}, "--hourly-cost: must be above 0 (got inf)"),
         ({"hourly_cost": -1.0}, "--hourly-cost: must be above 0 (got -1)"),
+        (
+            {"instance_type": "m5.metal"},
+            "--instance-type: of m5 there are prices of large, xlarge, 2xlarge, 4xlarge, 8xlarge (got m5.metal);"
+            " of others, --hourly-cost takes the price",
+        ),
+        ({"instance_type": "x9.large"}, "--instance-type: there are prices of t2, t3, t3a,"),
+        ({"instance_type": ""}, "--instance-type: there are prices of t2, t3, t3a,"),
+        (
+            {"instance_type": "m5.large", "hourly_cost": 1.0},
+            "--instance-type: must be left out with --hourly-cost",
+        ),
         ({"jobs": 0}, "--jobs: must be at least 1 (got 0)"),
         ({"seed": -1}, "--seed: must be at least 0 (got -1)"),
         ({"policy": ["keda:queue_share=-0.5"]}, "--policy keda: queue_share: must be a number, at least 0 (got -0.5)"),

@@ -77,7 +77,15 @@ def test_render_when_a_policy_foresees() -> None:
     foreseeing = replace(made[2], policy="clairvoyant", params={}, instance_hours=1.0, late_fraction=0.0)
     page = render([made[0], foreseeing])
     assert "knows the trace" in page
-    assert "<td>no</td>" in page
+    assert "<td>none</td>" in page
+
+
+def test_render_when_a_peer_is_better() -> None:
+    """The last column names it with its parameters; who is not beaten has none."""
+    made = runs()
+    page = render([made[0], replace(made[1], instance_hours=made[0].instance_hours / 2, late_fraction=0.0)])
+    assert page.count("<td>little:beta=2.0</td>") == 1
+    assert page.count("<td>none</td>") == 1
     assert "<td>yes</td>" not in page
 
 
