@@ -21,7 +21,7 @@ from sluice_tools.backtest.conditions import Conditions
 from sluice_tools.backtest.generated_traces import SECONDS_PER_MESSAGE, SHAPES, generated_trace
 from sluice_tools.backtest.hints import Known, hinted, known
 from sluice_tools.backtest.history import QueueHistory, read_history
-from sluice_tools.backtest.hourly_cost import HourlyCost, given, of_group
+from sluice_tools.backtest.hourly_cost import HourlyCost, find
 from sluice_tools.backtest.options import check
 from sluice_tools.backtest.policies import DEFAULT, POLICIES, label
 from sluice_tools.backtest.report import geometric_mean, render, write
@@ -121,7 +121,7 @@ def backtest(
         )
         if worlds is not None:
             return _worlds(worlds, policy or ["sluice"], seed, seeds or 1, jobs, as_json=as_json)
-        priced = given(hourly_cost, instance_type)
+        found = find(hourly_cost, instance_type, group, lambda: boto3.client("autoscaling"))
         facts = known(fleet, seconds_per_message, target_wait, boot)
         conditions = Conditions(
             target_wait_s=facts.target_wait_s,
@@ -132,10 +132,6 @@ def backtest(
         days = DAYS if days is None else days
         past = _read_history(queue, group, days, conditions.target_wait_s) if queue is not None else None
         cases = _cases(trace, past, conditions, facts, (traces or TRACES) if matrix else None)
-        unpriced = ""
-        if priced is None and group is not None:
-            found = of_group(boto3.client("autoscaling"), group)
-            priced, unpriced = (None, found) if isinstance(found, str) else (found, "")
         measured = past.seconds_per_message if past is not None else None
         specs = hinted(policy or DEFAULT, facts.hint_seconds or measured, facts.hint_lead_s)
         if not compiled.in_use():
@@ -149,15 +145,9 @@ def backtest(
     except (BotoCoreError, ClientError) as error:
         return _refuse(f"CloudWatch could not be read: {error}", FAILED)
     console = Console(stderr=as_json)
+    priced = found if isinstance(found, HourlyCost) else None
     if past is not None:
-        _show_past(past, conditions.target_wait_s, priced, console)
-    if unpriced:
-        console.print(
-            f"No dollars are shown: {unpriced}. --instance-type or --hourly-cost says what an instance costs.",
-            highlight=False,
-            soft_wrap=True,
-            markup=False,
-        )
+        _show_past(past, conditions.target_wait_s, found, console)
     if matrix:
         show_matrix(runs, tried, console)
         report = report or MATRIX_PAGE
@@ -244,16 +234,27 @@ def _refuse(text: str, status: int) -> int:
 # --------------------------------------------------------------------------- output
 
 
-def _show_past(past: QueueHistory, target_wait_s: float, hourly_cost: HourlyCost | None, console: Console) -> None:
+def _show_past(
+    past: QueueHistory, target_wait_s: float, hourly_cost: HourlyCost | str | None, console: Console
+) -> None:
+    """What was measured; and why dollars are not shown, where a reason is given in the place of an hour's cost."""
     cost = "the cost of the group is unknown"
     if past.instance_hours is not None:
-        dollars = f" or ${hourly_cost.of(past.instance_hours):,.2f}" if hourly_cost else ""
-        cost = f"{past.instance_hours:.1f} instance-hours{dollars}"
+        cost = f"{past.instance_hours:.1f} instance-hours"
+        if isinstance(hourly_cost, HourlyCost):
+            cost += f" or ${hourly_cost.of(past.instance_hours):,.2f}"
     console.print(
         f"Measured in this time: {cost}; the oldest message was at most {past.oldest_s:.0f} s old, and older than"
         f" {target_wait_s:g} s in {count(past.late_minutes, 'minute')}.",
         highlight=False,
     )
+    if isinstance(hourly_cost, str):
+        console.print(
+            f"No dollars are shown: {hourly_cost}. --instance-type or --hourly-cost says what an instance costs.",
+            highlight=False,
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 def show(runs: Sequence[Run], console: Console, hourly_cost: HourlyCost | None = None) -> None:

@@ -1,5 +1,6 @@
 """What an instance costs an hour: as given, or by its type, or by the type of a group's instances."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,27 @@ class HourlyCost:
     def of(self, instance_hours: float) -> float:
         """Dollars, in cents' precision."""
         return round(instance_hours * self.dollars, 2)
+
+
+def find(
+    dollars: float | None, instance_type: str | None, group: str | None, autoscaling: "Callable[[], AutoScalingClient]"
+) -> HourlyCost | str | None:
+    """What an instance costs an hour: as the options say, else by the group's instances.
+
+    Args:
+        dollars: `--hourly-cost`.
+        instance_type: `--instance-type`.
+        group: `--group`; None: it was not given.
+        autoscaling: the account's client; it is asked for only where the options do not say the price.
+
+    Returns:
+        The price; a string with the reason where the group does not say it; None where nothing says it.
+
+    Raises:
+        ValueError: the options cannot be used; the message begins with one.
+        BotoCoreError: AWS could not be asked.
+    """
+    return given(dollars, instance_type) or (of_group(autoscaling(), group) if group is not None else None)
 
 
 def given(dollars: float | None, instance_type: str | None) -> HourlyCost | None:

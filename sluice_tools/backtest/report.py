@@ -45,9 +45,11 @@ def render(runs: Sequence[Run], *, detailed: bool = True, hourly_cost: HourlyCos
             h.body[
                 h.h1["Backtest"],
                 h.p(".faint")[
-                    "Cost is instance-hours divided by the instance-hours of the work alone, and of the bound: divided"
-                    " by the least that a policy without late messages takes. Late is the share of"
-                    f" messages that waited longer than the target wait. Seed {', '.join(map(str, seeds))}.",
+                    (
+                        "Cost is instance-hours divided by the instance-hours of the work alone, and of the bound:"
+                        " divided by the least that a policy without late messages takes. Late is the share of"
+                        f" messages that waited longer than the target wait. Seed {', '.join(map(str, seeds))}."
+                    ),
                     f" {hourly_cost.sentence}" if hourly_cost else None,
                 ],
                 _summary(groups) if len(groups) > 1 else None,

@@ -111,8 +111,8 @@ def test_backtest_when_the_queue_is_the_sandboxs_own(
 ) -> None:
     """With all defaults Sluice is late with nothing, and each cheaper policy is late with many messages.
 
-    The sandbox's metrics of `make sandbox`, on whose order page loads of 300, 300, 500 and 100 orders were sent, and two
-    orders a second for three minutes.
+    The metrics are those of `make sandbox`, when loads of 300, 300, 500 and 100 orders were sent from its order page,
+    and two orders a second for three minutes.
     """
     began = time.time() // 60 * 60 - 60.0 * len(SANDBOX)
     for minute, (sent, deleted, in_flight, oldest) in enumerate(SANDBOX):
