@@ -15,7 +15,7 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 RUN := .venv/bin/python
-GROUPS := runtime orders dev emulator workers sam scan docs release bootstrap
+GROUPS := runtime orders dev emulator workers sam scan docs release traces bootstrap
 
 ## --- set-up (called by the others) ---
 
@@ -143,6 +143,11 @@ ablate: compile ## Print what each rule of the planner gains, over generated tra
 
 planner-docs: compile ## Make the results and pictures of docs/comparison.md (some hours the first time, then a quarter of one; ARGS=--help)
 	$(RUN) -m sluice_tools.backtest $(ARGS)
+
+# Its environment has the packages that traces are cut from, and needs nothing of the project's.
+.PHONY: traces
+traces: .envs/traces/.done ## Make the recorded traces of docs/comparison.md, checked by their SHA-256 (ARGS="--raw FOLDER TRACE"; ARGS=--help)
+	.envs/traces/bin/python -W ignore -m sluice_tools.recorded_traces $(ARGS)
 
 pictures: setup-sandbox ## Make the documents' pictures of widget, order page, backtest report and demo by their tests (needs Chromium, five minutes)
 	SLUICE_UPDATE_DOCS=1 $(RUN) -m pytest -k pictured \

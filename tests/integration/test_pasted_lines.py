@@ -26,6 +26,8 @@ NOT_RUN: Mapping[str, str] = {
     "make test": "it is what runs this test",
     "make wheel": "tests/e2e/test_installed.py builds a wheel, and installs and deploys it by the lines below this one",
     "make setup": "compiles the planner for minutes where it was not yet; the environments are those of this test",
+    'make traces ARGS="--no-download flight_schedule nab_elb_requests tweets_aapl bank_calls"': "installs 80 MB of"
+    " packages; tests/integration/test_recorded_traces.py makes traces of short files",
     ".venv/bin/sluice backtest --matrix": "minutes; tests/unit/sluice_tools/backtest/test_command.py runs it on short"
     " traces",
     ".venv/bin/sluice backtest --worlds --seeds 3 --json": "minutes; the line above it runs two worlds, and"
