@@ -20,6 +20,7 @@ from sluice.model.draining import DrainState
 from sluice.model.need import Need
 from sluice.model.observed import Mode
 from sluice.model.shadow import Shadow, Span, Tally
+from sluice.planning import shards
 from sluice.planning.shadow.scorecard import added
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
 from sluice.ports.stack import Ports
@@ -45,7 +46,7 @@ EVENTS = Path(__file__).parents[2] / "events"
 SETTINGS = WidgetSettings(CONSOLE_ARN, OPERATOR_ARN, "/sluice/test/fleets/")
 READS = {"load", "decisions", "all_of", "failure_groups", "jobs", "noted"}
 LARGEST_BYTES = 60_000  # of a page of the overview, style sheet included: Lambda answers with at most 6 MB
-READS_OF_ALL = {"load", "noted", "unreleased", "decisions", "quarantine_size"}
+READS_OF_ALL = {"load", "noted", "chains", "unreleased", "decisions", "quarantine_size"}
 
 
 @pytest.fixture
@@ -129,11 +130,15 @@ def test_render_when_the_fleet_is_in_shadow_mode_reads_its_score_from_the_memory
     assert "Shadow comparison" not in show({"fleet": "orders"}, faulty_ports(world.ports, deny)).text
 
 
-def test_render_when_nothing_is_said_shows_the_first_fleet_and_three_hours(world: World) -> None:
-    """`{}`, as from the Lambda console, is a whole request."""
-    page = show({}, world.ports)
-    assert page.all("h2")[0].text == "invoices"
-    assert [event for _, event in page.actions] == [{"view": "fleets"}, {"fleet": "orders"}]
+def test_render_when_no_fleet_is_named_shows_all_or_the_only_one(world: World) -> None:
+    """`{}`, as from the Lambda console, is a whole request. `view: fleet` shows one all the same: the first by name."""
+    assert show({}, world.ports).all("h2")[0].text == "Fleets"
+    one = show({"view": "fleet"}, world.ports)
+    assert one.all("h2")[0].text == "invoices"
+    assert [event for _, event in one.actions] == [{"view": "fleets"}, {"fleet": "orders"}]
+    world.ports.fleets.drop("invoices")
+    assert show({}, world.ports).all("h2")[0].text == "orders"
+    assert show({"view": "fleets"}, world.ports).all("h2")[0].text == "Fleets"
 
 
 def test_render_when_in_a_zone_theme_and_width_follows_them(world: World) -> None:
@@ -190,11 +195,11 @@ def test_render_when_several_fields_are_wrong_names_each_in_the_dashboards_theme
     assert "sl-dark" in page.elements[0].classes
 
 
-def test_render_when_parameters_mean_nothing_shows_the_fleet_and_says_so(world: World) -> None:
-    """A misspelt parameter does not hide the fleet, and is told."""
+def test_render_when_parameters_mean_nothing_shows_the_fleets_and_says_so(world: World) -> None:
+    """A misspelt parameter hides nothing, and is told."""
     page = show({"flet": "orders", "key1": 1, "widgetContext": context()}, world.ports)
     assert "Unknown parameters: flet, key1." in page.text
-    assert page.all("h2")[0].text == "invoices"
+    assert page.all("h2")[0].text == "Fleets"
 
 
 @pytest.mark.parametrize("event", [{"widgetContext": {}}, {"widgetContext": {"theme": "sepia"}}, {"fleet": ""}])
@@ -202,7 +207,7 @@ def test_render_when_a_context_is_sparse_uses_defaults(event: object, world: Wor
     """What a dashboard leaves out, or says in words we do not know, has a default."""
     page = show(event, world.ports)
     assert "sl-light" in page.elements[0].classes
-    assert page.all("h2")[0].text == "invoices"
+    assert page.all("h2")[0].text == "Fleets"
 
 
 def test_render_when_the_zone_is_unknown_says_that_times_are_utc(world: World) -> None:
@@ -436,7 +441,7 @@ def test_groups_are_filtered_by_the_event_or_by_what_a_form_holds(world: World) 
 
 
 def many_fleets(count: int) -> World:
-    """A stack of so many fleets; three of them need an operator, one of these no more, and one is late."""
+    """A stack of so many fleets; three of them need an operator, one of these no more, and three are late."""
     world = make_world()
     for n in range(count - 2):
         world.ports.fleets.put(f"fleet-{n:03d}", fleet(f"fleet-{n:03d}"))
@@ -447,6 +452,8 @@ def many_fleets(count: int) -> World:
     ledger.needs.note(Need("TickAge", "fleet-100", NOW - 4_000, 400.0))  # that is over
     late = decision(NOW - 5, name="fleet-007", oldest_wait_s=75.0)
     ledger.decisions.record_all([(late, outcome(late))])
+    for number, found in enumerate(((("fleet-280", 1.2), ("fleet-200", 9.0)), (("fleet-290", 3.4),))):
+        ledger.chains.start(shards.shard_id(number), NOW, shards.Shard(NOW, late=found).to_text())
     return world
 
 
@@ -456,10 +463,11 @@ def shown_fleets(page: Page) -> list[str]:
 
 
 def test_fleets_when_hundreds_are_shown_worst_first_a_page_at_a_time() -> None:
-    """Those that need an operator come first, over all pages; then a late one of the page, then the others by name."""
+    """Those that need an operator come first, over all pages; then the latest; one that is late since; then by name."""
     world = many_fleets(300)
     page = show({"view": "fleets"}, world.ports)
-    assert shown_fleets(page)[:5] == ["fleet-200", "fleet-250", "fleet-150", "fleet-007", "fleet-000"]
+    needy, late = ["fleet-200", "fleet-250", "fleet-150"], ["fleet-290", "fleet-280", "fleet-007"]
+    assert shown_fleets(page)[:7] == [*needy, *late, "fleet-000"]
     assert len(shown_fleets(page)) == 25
     assert "3 of 300 need an operator" in page.text
     assert "1 to 25 of 300 fleets" in page.text
@@ -500,7 +508,7 @@ def test_fleets_when_shown_cost_the_same_at_thirty_and_at_three_hundred() -> Non
         show({"view": "fleets"}, faulty_ports(many_fleets(fleets).ports, note))
         assert set(seen) == READS_OF_ALL
         counts.append(len(seen))
-    assert counts == [3 + 2 * 25] * 2
+    assert counts == [4 + 2 * 25] * 2
 
 
 def test_fleets_when_a_row_is_shown_has_capacity_wait_quarantine_and_drains(world: World) -> None:

@@ -971,6 +971,22 @@ def test_age_of_the_last_tick_when_a_fleets_ticks_go_on_failing() -> None:
     assert needs_operator(day.records) == {}
 
 
+def late_fleets(day: Day) -> dict[str, float]:
+    """Fleets that are late by the chains of the rounds, and by how many target waits."""
+    return {name: waits for chain in day.ports.ledger.chains.chains(KIND) for name, waits in Shard.of(chain).late}
+
+
+def test_late_fleet_when_messages_wait_too_long_and_when_none_waits() -> None:
+    """The shard's chain names it, for the overview of all fleets, with how many target waits the message has waited."""
+    day = Day(a_fleet(), a_fleet("mails"))
+    day.tick()
+    assert late_fleets(day) == {}
+    day.send(40, "mails")
+    day.live(600.0)
+    assert set(late_fleets(day)) == {"mails"}
+    assert late_fleets(day)["mails"] > 1.0
+
+
 def test_age_of_the_last_tick_when_rounds_stand_still() -> None:
     """The minute's invocation says it of every fleet of the shard, since no round can."""
     day = Day(a_fleet(), a_fleet("mails"))

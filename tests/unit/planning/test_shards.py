@@ -1,11 +1,12 @@
 """Assignment of fleets to shards: no fleet moves, no shard grows beyond its size, and emptied shards end."""
 
+import json
 import random
 
 from sluice.model.chain import Chain
 from sluice.planning.shards import HELD_S, SHARD_MAX, SPREAD, Assignment, Shard, assign, first_round_at, shard_id
 
-SHARD = Shard(100.0, put_off=("c", "b"), again=("b",), asked=2, by="one", failing=(("c", 90.0),))
+SHARD = Shard(100.0, put_off=("c", "b"), again=("b",), asked=2, by="one", failing=(("c", 90.0),), late=(("b", 2.5),))
 NOW = 1_000.0
 
 
@@ -123,3 +124,17 @@ def test_failing_fleet_when_its_ticks_go_on_failing_and_then_succeed() -> None:
     assert later.failing == (("b", 110.0), ("c", 90.0))
     assert Shard.of(chain(later, of())) == later
     assert later.with_results(("a", "b", "c"), {"a", "b", "c"}, 120.0).failing == ()
+
+
+def test_late_fleet_when_its_messages_are_in_time_again() -> None:
+    """It is known by how many target waits; one that was not ticked stays as it was, and one that left is forgotten."""
+    later = SHARD.with_lateness(("a", "b", "c"), {"a": 1.04, "c": 1.26})
+    assert later.late == (("b", 2.5), ("a", 1.1), ("c", 1.3))
+    assert later.with_lateness(("a", "c"), {"a": 1.0}).late == (("c", 1.3),)
+    assert Shard.of(chain(later, of())) == later
+
+
+def test_shard_when_an_earlier_version_wrote_it() -> None:
+    """It knows of no late fleet."""
+    data = {name: value for name, value in json.loads(SHARD.to_text()).items() if name != "late"}
+    assert Shard.of(Chain("ticks/0000", 1, 0.0, data=json.dumps(data))).late == ()

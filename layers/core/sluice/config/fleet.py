@@ -200,8 +200,18 @@ class Fleet(Section):
         """The least target wait in seconds of the queues that are not paused; the fleet's own if all are paused."""
         if self.queue is not None:
             return self.target_wait_s
-        waits_s = [source.target_wait_s or self.target_wait_s for source in self.queues if not source.paused]
-        return min(waits_s, default=self.target_wait_s)
+        return min(self._waits_s, default=self.target_wait_s)
+
+    @property
+    def longest_wait_s(self) -> float:
+        """The longest of them: a message that has waited longer is late, whichever queue it is in."""
+        if self.queue is not None:
+            return self.target_wait_s
+        return max(self._waits_s, default=self.target_wait_s)
+
+    @property
+    def _waits_s(self) -> list[float]:
+        return [source.target_wait_s or self.target_wait_s for source in self.queues if not source.paused]
 
     @property
     def dead_letter_queues(self) -> tuple[str, ...]:

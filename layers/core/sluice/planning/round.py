@@ -5,11 +5,11 @@ that is silent once is not asked again in the round.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
-from sluice.model.planning import Memory
+from sluice.model.planning import Decision, Memory
 from sluice.model.timing import Timing
 from sluice.planning.observing import Observed, Observer
 from sluice.planning.reports import Answer, Reporter, to_answer
@@ -26,7 +26,17 @@ class RoundResult:
 
     answers: dict[str, Answer]  # by fleet, in the order in which they were ticked
     memories: dict[str, Memory]  # of the fleets whose memory is known after it
-    jumped: tuple[str, ...]  # fleets whose counts are read again soon
+    jumped: tuple[str, ...] = ()  # fleets whose counts are read again soon
+    lateness: dict[str, float] = field(default_factory=dict)  # by fleet: see `lateness`
+
+
+def lateness(fleet: Fleet, decision: Decision) -> float:
+    """How many target waits the oldest message has waited, of several queues the longest ones; above 1 it is late.
+
+    0 where no message waits, or it is not known how long.
+    """
+    waited_s = next((figure.value for figure in decision.figures if figure.name == "oldest_wait_s"), None)
+    return (waited_s or 0.0) / fleet.longest_wait_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,7 @@ class Round:
             whole: whether these are all of the shard's fleets.
         """
         now = round(self.now(), 3)  # a memory has many times, and each further digit would be written at each tick
-        result = RoundResult({}, {}, ())
+        result = RoundResult({}, {})
         memories = self._memories(fleets, known, result)
         readable = [fleet for fleet in fleets if fleet.name in memories]
         both = [(fleet, memories[fleet.name]) for fleet in readable]
@@ -74,6 +84,7 @@ class Round:
             try:
                 actuators, memory = self.actuators.of(fleet), memories[fleet.name]
                 ticked.append(tick(fleet, memory, observed, actuators, timing=self.timing, now=now))
+                result.lateness[fleet.name] = lateness(fleet, ticked[-1].decision)
             except Exception as error:  # an unexpected error of one fleet must not stop the others
                 result.answers[fleet.name] = self.reporter.unexpected(fleet.name, error)
         self._write(ticked, result)

@@ -135,6 +135,7 @@ class PlannerService:
         names = tuple(fleet.name for fleet in fleets)
         due = names if is_round else shard.put_off
         shard = replace(shard, put_off=tuple(name for name in due if name not in result.answers))
+        shard = shard.with_lateness(assignment.fleets, result.lateness)
         if is_round:
             shard = self._with_ages(shard, names, result.answers)
         return self._next(chain, shard, result.jumped if is_round else (), is_round=is_round)

@@ -11,6 +11,7 @@ Invariants
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import ceil
 
 from sluice.model.chain import Chain
 from sluice.model.frozen import dataclass, replace
@@ -59,11 +60,12 @@ class Shard:
     asked: int = 0  # how often a round had been asked for (`Chain.asked`) when the last step began
     by: str = ""  # the invocation that did the last step
     failing: tuple[tuple[str, float], ...] = ()  # fleets whose last tick did not succeed, and since when
+    late: tuple[tuple[str, float], ...] = ()  # fleets with a late message, and how many target waits it has waited
 
     def to_text(self) -> str:
         """The chain's data."""
         kept = {"round_at": self.round_at, "put_off": self.put_off, "again": self.again}
-        kept |= {"asked": self.asked, "by": self.by, "failing": self.failing}
+        kept |= {"asked": self.asked, "by": self.by, "failing": self.failing, "late": self.late}
         return json.dumps(kept, separators=(",", ":"))
 
     @classmethod
@@ -78,6 +80,7 @@ class Shard:
             found["asked"],
             found["by"],
             failing,
+            tuple((name, waits) for name, waits in found.get("late", ())),  # none: written by an earlier version
         )
 
     def in_order(self, fleets: Sequence[str]) -> tuple[str, ...]:
@@ -89,6 +92,17 @@ class Shard:
         """The shard after a round over these fleets, of which some ticks succeeded."""
         since = dict(self.failing)
         return replace(self, failing=tuple((name, since.get(name, now)) for name in names if name not in succeeded))
+
+    def with_lateness(self, fleets: Collection[str], lateness: Mapping[str, float]) -> "Shard":
+        """The shard after ticks that found how many target waits a fleet's oldest message has waited.
+
+        Args:
+            fleets: the shard's fleets: no other stays.
+            lateness: of those that were ticked; the others are as they were.
+        """
+        found = {**dict(self.late), **lateness}
+        late = [(name, waits) for name, waits in found.items() if name in fleets and waits > 1.0]
+        return replace(self, late=tuple((name, ceil(10.0 * waits) / 10.0) for name, waits in late))
 
 
 def shard_id(number: int) -> str:

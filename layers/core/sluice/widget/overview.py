@@ -1,11 +1,11 @@
 """All fleets of a stack in one table: those that need an operator first, found by name, a page at a time.
 
-A stack holds a thousand fleets, so that a page reads the last decision and the quarantine of its own fleets alone. What
-needs an operator is known of all fleets by one query: it decides their order over all pages. Within a page, fleets that
-are late come next, then those with messages in quarantine, then the others by name.
+A stack holds a thousand fleets, so that a page reads the last decision and the quarantine of its own fleets alone.
+Which fleets need an operator is known of all by one query, and which are late by another, of the planner's chains.
+These decide the order over all pages. Within a page, fleets with messages in quarantine come before the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import htpy
@@ -20,10 +20,9 @@ from sluice.widget.chart.samples import VISIBLE, figure_value
 from sluice.widget.elements import call_action, for_screen_readers
 from sluice.widget.text import UNKNOWN, counted, duration, number, safe_string, safe_text
 from sluice.widget.tiles import is_late, oldest_words, target_words
-from sluice.widget.view import FleetDocuments, Period, ReadFailure, WidgetSettings
+from sluice.widget.view import FLEETS_PER_PAGE, FleetDocuments, Period, ReadFailure, WidgetSettings
 from sluice.wording import capitalised
 
-FLEETS_PER_PAGE = 25
 SEARCH_FIELD = "sluice-fleets"  # the name of the search field among all forms of a dashboard
 SEARCH_MAX_CHARACTERS = 200
 NO_DOCUMENTS = FleetDocuments()
@@ -40,12 +39,14 @@ class FleetRow:
     drains: int = 0  # under way
     needs: tuple[Need, ...] = ()  # the most serious first
     invalid: bool = False  # its document is
+    lateness: float = 0.0  # how many target waits its oldest message had waited in the last round, if it was late
 
     @property
     def order(self) -> tuple[object, ...]:
         """Ascending from the worst."""
         return (
             *_need_order(self.needs, invalid=self.invalid),
+            -self.lateness,
             not is_late(self.latest, self.fleet),
             not self.quarantined,
             self.fleet.name,
@@ -70,11 +71,12 @@ class FleetsView:
 
 @dataclass(slots=True)
 class Ranking:
-    """The fleets in the order of the overview, as far as it is known without reading each of them."""
+    """The order of all fleets in the overview, as far as it is known without reading each of them."""
 
     fleets: dict[str, Fleet]
     invalid: frozenset[str]
     needs: tuple[Need, ...]
+    lateness: Mapping[str, float]  # of the fleets that are late
     now: float
     by_fleet: dict[str, list[Need]] = field(init=False)
 
@@ -86,13 +88,14 @@ class Ranking:
         """How many fleets need an operator, or have an invalid document."""
         return sum(name in self.by_fleet or name in self.invalid for name in self.fleets)
 
-    def _order(self, name: str) -> tuple[bool, bool, int, int]:
-        return _need_order(self.by_fleet.get(name, ()), invalid=name in self.invalid)
+    def _order(self, name: str) -> tuple[object, ...]:
+        needs = _need_order(self.by_fleet.get(name, ()), invalid=name in self.invalid)
+        return (*needs, -self.lateness.get(name, 0.0), name)
 
     def found(self, search: str) -> list[str]:
         """The names that hold the text that is searched for, the worst first."""
         names = [name for name in self.fleets if search.strip().casefold() in name.casefold()]
-        return sorted(names, key=lambda name: (*self._order(name), name))
+        return sorted(names, key=self._order)
 
 
 def _need_order(needs: Sequence[Need], *, invalid: bool) -> tuple[bool, bool, int, int]:

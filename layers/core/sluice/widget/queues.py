@@ -64,9 +64,3 @@ def _last_figures(source: QueuePolicy, view: View, target_wait_s: float) -> htpy
         else None,
         f"{DOT}needs a capacity of {number(need)}" if need is not None else None,
     ]
-
-
-def targets(fleet: Fleet) -> tuple[float, float]:
-    """The shortest and the longest target wait of the queues that are not paused, in seconds."""
-    waits_s = [source.target_wait_s or fleet.target_wait_s for source in fleet.sources if not source.paused]
-    return min(waits_s, default=fleet.target_wait_s), max(waits_s, default=fleet.target_wait_s)

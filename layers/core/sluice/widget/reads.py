@@ -22,8 +22,8 @@ from sluice.ports.ledger import ConsoleLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.jobs.answers import job_to_answer
 from sluice.redriving.payloads import Moment, read_request
+from sluice.widget.view import FLEETS_PER_PAGE
 
-FLEETS_PER_PAGE = 25  # four queries each: about a second
 DECISIONS_PER_PAGE = 100  # of about 3 KB each; Lambda answers with at most 6 MB
 MESSAGES_PER_PAGE = 100
 JOBS_MAX = 200

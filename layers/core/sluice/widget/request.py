@@ -64,7 +64,7 @@ class _Event(BaseModel):
     failure_group: str | None = Field(default=None, max_length=128)
     message_id: str | None = Field(default=None, max_length=128)
     after: str | None = Field(default=None, max_length=300)
-    view: Literal["fleet", "fleets"] = "fleet"
+    view: Literal["fleet", "fleets"] | None = None
     search: str | None = Field(default=None, max_length=SEARCH_MAX_CHARACTERS)
     page: int = Field(default=1, ge=1, le=PAGES_MAX)
     widget_context: _WidgetContext = Field(default=_WidgetContext(), alias="widgetContext")
@@ -75,7 +75,8 @@ class WidgetRequest:
     """What is to be shown, and how."""
 
     period: Period
-    fleet: str | None = None  # None: the first by name
+    fleet: str | None = None
+    view: Literal["fleet", "fleets"] | None = None  # None: the fleet that is named; else all, or the only one
     theme: Theme = Theme.LIGHT
     width_px: int = DEFAULT_WIDTH_PX
     notes: tuple[str, ...] = ()
@@ -83,13 +84,12 @@ class WidgetRequest:
     failure_group: str | None = None
     message_id: str | None = None
     after: str | None = None  # the cursor at which a page of messages begins
-    all_fleets: bool = False  # the overview in the place of one fleet
     search: str = ""  # of the overview: a part of a fleet's name
     page: int = 1  # of the overview
 
 
 def read_request(event: object, now: float) -> WidgetRequest:
-    """Read a widget's event. Each field that is missing has a default: `{}` shows the first fleet's last three hours.
+    """Read a widget's event. Each field that is missing has a default: `{}` shows the last three hours.
 
     Args:
         event: the widget's parameters, with `widgetContext` where a dashboard asks.
@@ -114,6 +114,7 @@ def read_request(event: object, now: float) -> WidgetRequest:
     return WidgetRequest(
         period=Period(now, min(since, until - SHORTEST_RANGE_S), until, Clock(offset_s or 0.0)),
         fleet=fields.fleet or None,
+        view=fields.view,
         theme=theme_of(event),
         width_px=round(context.width),
         notes=_notes(fields, zone_is_known=offset_s is not None),
@@ -121,7 +122,6 @@ def read_request(event: object, now: float) -> WidgetRequest:
         failure_group=fields.failure_group or None,
         message_id=fields.message_id or None,
         after=fields.after or None,
-        all_fleets=fields.view == "fleets",
         search=_typed(fields, fields.search, SEARCH_FIELD, SEARCH_MAX_CHARACTERS),
         page=fields.page,
     )

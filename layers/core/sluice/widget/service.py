@@ -11,6 +11,7 @@ from sluice.config.fleet import Fleet
 from sluice.model.need import Need
 from sluice.model.observed import Mode
 from sluice.model.payload_error import PayloadError
+from sluice.planning import shards
 from sluice.planning.learning.forecasting import WEEK_S
 from sluice.planning.shadow.scorecard import score
 from sluice.ports.aws_services import LoadedFleets
@@ -19,10 +20,19 @@ from sluice.ports.ledger import ConsoleLedger
 from sluice.ports.stack import Ports
 from sluice.widget.documentation import DOCUMENTATION
 from sluice.widget.messages import MESSAGES_PER_PAGE, PopupContext, render_message_detail, render_message_list
-from sluice.widget.overview import FLEETS_PER_PAGE, FleetRow, FleetsView, Ranking, page_count
+from sluice.widget.overview import FleetRow, FleetsView, Ranking, page_count
 from sluice.widget.page import render, render_overview, render_problems
 from sluice.widget.request import WidgetRequest, read_request, theme_of
-from sluice.widget.view import FleetDocuments, FleetRecords, Period, ReadFailure, Source, View, WidgetSettings
+from sluice.widget.view import (
+    FLEETS_PER_PAGE,
+    FleetDocuments,
+    FleetRecords,
+    Period,
+    ReadFailure,
+    Source,
+    View,
+    WidgetSettings,
+)
 
 DECISIONS_MAX = 1_500  # a day of one a minute, 4 h of one in ten seconds: they are read in about a second
 
@@ -59,11 +69,7 @@ class WidgetService:
         try:
             if request.fleet and (request.message_id or request.failure_group):
                 return self._show_messages(request, request.fleet, self.ports())
-            view: View | FleetsView
-            if request.all_fleets:
-                view = read_fleets(request, self.ports(), self.settings)
-            else:
-                view = self._read_view(request, self.ports())
+            view = self._read_view(request, self.ports())
         except PortError as error:  # the ports themselves cannot be made, or a message cannot be read
             text = render_problems("This widget cannot read its stack:", (str(error),), request.theme)
             return WidgetAnswer(text, "the stack could not be read", (str(error),))
@@ -97,13 +103,19 @@ class WidgetService:
         known = ports.ledger.failure_groups.failure_group(fleet, group)
         return WidgetAnswer(render_message_list(page, group, after, context, known), "messages listed")
 
-    def _read_view(self, request: WidgetRequest, ports: Ports[ConsoleLedger]) -> View:
-        """All that the widget shows of the fleet that is asked for."""
-        view = View(request.period, self.settings, filter=request.filter, notes=request.notes)
+    def _read_view(self, request: WidgetRequest, ports: Ports[ConsoleLedger]) -> View | FleetsView:
+        """All that the widget shows: of the fleet that is asked for, or of all where none is and there are several."""
         try:
             loaded = ports.fleets.load(last_usable=True)
         except PortError as error:
-            return replace(view, failures=(ReadFailure(Source.FLEETS, str(error)),))
+            failures = (ReadFailure(Source.FLEETS, str(error)),)
+            if request.view == "fleets":
+                return FleetsView(request.period, self.settings, notes=request.notes, failures=failures)
+            return View(request.period, self.settings, notes=request.notes, failures=failures)
+        asks_for_all = request.view is None and request.fleet is None and len(loaded.shown) > 1
+        if request.view == "fleets" or asks_for_all:
+            return read_fleets(request, loaded, ports.ledger, self.settings)
+        view = View(request.period, self.settings, filter=request.filter, notes=request.notes)
         fleet, notes = choose_fleet(request.fleet, loaded)
         view = replace(view, documents=_documents(loaded), fleet=fleet, notes=request.notes + notes)
         if fleet is None:
@@ -113,16 +125,14 @@ class WidgetService:
         return replace(view, records=records, failures=tuple(reader.failures))
 
 
-def read_fleets(request: WidgetRequest, ports: Ports[ConsoleLedger], settings: WidgetSettings) -> FleetsView:
+def read_fleets(
+    request: WidgetRequest, loaded: LoadedFleets, ledger: ConsoleLedger, settings: WidgetSettings
+) -> FleetsView:
     """All that the overview shows: what is known of all fleets, and the records of those of one page."""
     view = FleetsView(request.period, settings, search=request.search, notes=request.notes)
-    try:
-        loaded = ports.fleets.load(last_usable=True)
-    except PortError as error:
-        return replace(view, failures=(ReadFailure(Source.FLEETS, str(error)),))
-    reader = RecordReader(ports.ledger, request.period)
+    reader = RecordReader(ledger, request.period)
     invalid = frozenset(each.fleet.name for each in loaded.drain_only)
-    ranking = Ranking(loaded.shown, invalid, reader.needs(), request.period.now)
+    ranking = Ranking(loaded.shown, invalid, reader.needs(), reader.lateness(), request.period.now)
     found = ranking.found(request.search)
     page = min(request.page, page_count(len(found)))
     names = found[(page - 1) * FLEETS_PER_PAGE : page * FLEETS_PER_PAGE]
@@ -133,6 +143,7 @@ def read_fleets(request: WidgetRequest, ports: Ports[ConsoleLedger], settings: W
             drains=drains[name],
             needs=tuple(ranking.by_fleet.get(name, ())),
             invalid=name in invalid,
+            lateness=ranking.lateness.get(name, 0.0),
         )
         for name in names
     )
@@ -175,6 +186,11 @@ class RecordReader:
     def needs(self) -> tuple[Need, ...]:
         """What needs an operator, of all fleets."""
         return self._try(Source.NEEDS, self.ledger.needs.noted)
+
+    def lateness(self) -> dict[str, float]:
+        """The fleets that were late in the planner's last rounds, and by how many target waits, by one query."""
+        chains = self._try(Source.LATE, lambda: self.ledger.chains.chains(shards.KIND))
+        return {name: waits for chain in chains for name, waits in shards.Shard.of(chain).late}
 
     def drains_by_fleet(self) -> Counter[str]:
         """How many drains are under way in each fleet, by one query."""

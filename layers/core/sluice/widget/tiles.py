@@ -5,7 +5,6 @@ import htpy
 from sluice.config.fleet import Fleet
 from sluice.model.planning import Decision
 from sluice.widget.chart.samples import OLDEST_WAIT, VISIBLE, figure_value, oldest_wait_s
-from sluice.widget.queues import targets
 from sluice.widget.text import UNKNOWN, counted, number
 from sluice.widget.view import Source, View
 from sluice.wording import duration, exactly
@@ -36,12 +35,12 @@ def _wanted(latest: Decision | None) -> str:
 def is_late(latest: Decision | None, fleet: Fleet) -> bool:
     """Whether the oldest message has waited longer than any queue of the fleet allows."""
     waited_s = oldest_wait_s(latest) if latest else None
-    return waited_s is not None and waited_s > targets(fleet)[1]
+    return waited_s is not None and waited_s > fleet.longest_wait_s
 
 
 def target_words(fleet: Fleet) -> str:
     """Such as "target 60 s", or "targets 30 s to 15 min" of several queues."""
-    shortest_s, longest_s = targets(fleet)
+    shortest_s, longest_s = fleet.tightest_wait_s, fleet.longest_wait_s
     if shortest_s == longest_s:
         return f"target {exactly(shortest_s)}"
     return f"targets {exactly(shortest_s)} to {exactly(longest_s)}"

@@ -13,6 +13,7 @@ from sluice.planning.shadow.scorecard import Score
 from sluice.widget.text import Clock
 
 UTC_CLOCK = Clock()
+FLEETS_PER_PAGE = 25  # of the overview, and of the status for programs: up to four queries each take about a second
 
 
 class Theme(StrEnum):
@@ -32,6 +33,7 @@ class Source(StrEnum):
     REDRIVES = "the redrives"
     SHADOW = "the shadow comparison"
     NEEDS = "the needs of fleets"
+    LATE = "the fleets that are late"
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ class OperatorLedger(RedriverLedger, DrainerLedger, Protocol):
     """What an operator's requests use: redrives, edits and mutes, and the release of an instance."""
 
 
-class ConsoleLedger(NeedsLedger, Protocol):
+class ConsoleLedger(ChainLedger, NeedsLedger, Protocol):
     """What the console shows."""
 
     @property
