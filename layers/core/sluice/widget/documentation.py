@@ -17,7 +17,7 @@ The widget only reads. Its buttons call another function, the operator function,
 | name | type | meaning |
 |---|---|---|
 | **fleet** | text, optional | the fleet to show. Without it: all fleets of the stack, or the only one. |
-| **view** | `fleet` or `fleets`, optional | `fleets`: all, the worst first; `fleet`: one, the first by name unless named |
+| **view** | `fleet` or `fleets`, optional | `fleets`: all, the worst first; `fleet`: the one that is named |
 | **search**, **page** | text, number, optional | of all fleets: a part of a fleet's name, and the page |
 | **filter** | text, optional | show only the failure groups with this text in their cause or id |
 | **failure_group** | text, optional | show the messages of this failure group, one by one, instead |

@@ -67,9 +67,14 @@ def service_rate(memory: RateMemory, counts: CountState | None, fleet: Fleet, ti
     return Measure(per_s, "hint", None) if is_hinted else Measure(per_s, "counted", 0.0)
 
 
+def _hint_weight(fleet: Fleet) -> float:
+    """The messages that the hint counts for: of a user's more than of the default."""
+    return HINT_WEIGHT if fleet.hints.has_speed_hint else DEFAULT_WEIGHT
+
+
 def by_metrics(memory: RateMemory, fleet: Fleet) -> tuple[float, float]:
     """The rate by metrics and hint, and the messages that it is known by."""
-    weight, estimate = HINT_WEIGHT if fleet.hints.has_speed_hint else DEFAULT_WEIGHT, memory.estimate
+    weight, estimate = _hint_weight(fleet), memory.estimate
     if estimate is None:
         return fleet.hints.service_rate_per_s, weight
     return estimate.mean, estimate.weight + weight
@@ -374,7 +379,7 @@ def _busy_at_most_s(during: tuple[QueueSample, ...], period_s: float, estimate: 
 def _estimate(evidence: tuple[float, float], fleet: Fleet, at: float) -> Estimate:
     """The rate by the evidence and the hint, each by its weight."""
     messages, seconds = evidence
-    weight = HINT_WEIGHT if fleet.hints.has_speed_hint else DEFAULT_WEIGHT
+    weight = _hint_weight(fleet)
     hinted_per_s = fleet.hints.service_rate_per_s
     return Estimate((messages + weight) / (seconds + weight / hinted_per_s), messages, at)
 
