@@ -11,6 +11,6 @@ class Topic(Protocol):
 
         Args:
             subject: one line of at most 100 ASCII characters, which begins with a letter or digit.
-            text: the notice, at most 256 KB.
+            text: the notice, at most 100 KB: subscribers get it in two forms, of which SNS takes 256 KB together.
         """
         ...
