@@ -10,7 +10,7 @@ this.
 from sluice.model.observed import Lifecycle, Series
 from sluice.model.planning import TAKEN_WITHIN_S
 from sluice.planning.assessment import Assessment
-from sluice.planning.launch_limits import RECENT_S
+from sluice.planning.learning.significance import RECENT_S
 from sluice.planning.wish import Wish
 from sluice.wording import count, duration, is_are
 

@@ -10,7 +10,7 @@ from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Mode
 from sluice.model.planning import ControlMemory, Decision
 from sluice.planning.assessment import Assessment
-from sluice.planning.launch_limits import RECENT_S
+from sluice.planning.learning.significance import RECENT_S
 from sluice.planning.wish import Wish
 from sluice.wording import duration
 

@@ -16,13 +16,11 @@ from math import ceil, floor
 from sluice.model.observed import LaunchFailure, Lifecycle, capacity
 from sluice.planning.assessment import Assessment
 from sluice.planning.launch_cost import lived_s
+from sluice.planning.learning.significance import RECENT_S
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration
 
 FAILED_RUN = 4  # with every fifth launch failing, four in a row are one case in 625
-# What failed longer ago says little about the next launch. Probes that do not live are replaced by the group before a
-# tick sees it, so that these are four launches an hour.
-RECENT_S = 1800.0
 MESSAGE_MAX = 120  # characters of AWS's own message that a sentence has room for
 
 
@@ -65,7 +63,10 @@ def launch_failed(tick: Assessment, wish: Wish) -> str | None:
 
 
 def short_lived(tick: Assessment, wish: Wish) -> str | None:
-    """While units do not live, try one each half hour: each is paid for, and the group replaces it."""
+    """While units do not live, try one each half hour: each is paid for, and the group replaces it.
+
+    It does so before a tick sees it, so that these are four launches an hour.
+    """
     run, ended_at, left = tick.memory.launches.short_lived
     ago_s = tick.now - ended_at
     if run < FAILED_RUN:

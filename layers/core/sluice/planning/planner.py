@@ -28,8 +28,8 @@ from sluice.model.usage import NeedWindow
 from sluice.planning import explanation, visibility
 from sluice.planning.assessment import assess
 from sluice.planning.control import asked
-from sluice.planning.launch_limits import RECENT_S
 from sluice.planning.learning import safety_margin
+from sluice.planning.learning.significance import RECENT_S
 from sluice.planning.limits import LIMITS
 from sluice.planning.wish import Wish
 from sluice.wording import capitalised

@@ -7,7 +7,7 @@ week. Whenever a period is new, each forecaster predicts the messages a second o
 
     level   what came lately: a mean weighted by exp(-age / LEVEL_MEMORY_S)
     slow    the same with `SLOW_MEMORY_S`: steadier
-    steady  the same with `STEADY_MEMORY_S`: for traffic whose changes are chance
+    steady  the same with `RECENT_S`: for traffic whose changes are chance
     trend   level + slope (memory of the level + half the horizon); slope = (level - slow) / difference of memories
     hour    what came in the same minutes of the last hours: batches that recur
     day     level + what yesterday changed from this time to the horizon
@@ -32,7 +32,7 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import Series
 from sluice.model.planning import ArrivalMemory, Estimate, Forecast, History, QueueSample
 from sluice.model.timing import Timing
-from sluice.planning.learning.significance import MOST_ERRORS
+from sluice.planning.learning.significance import MOST_ERRORS, RECENT_S
 
 HISTORY_PERIODS = 1450  # a day of minutes and ten more: yesterday's change at this time needs the minutes before it
 REVISED_PERIODS = 3  # the newest counts of a series may still grow after they are first read
@@ -40,7 +40,6 @@ REVISED_PERIODS = 3  # the newest counts of a series may still grow after they a
 LEVEL_MEMORY_S = 150.0  # long against the noise of minutes, short against a ramp
 SLOW_MEMORY_S = 450.0  # three times as steady; its distance from the level gives the trend
 LEVEL_PERIODS = 24  # older periods have no weight left in the level
-STEADY_MEMORY_S = 1800.0  # half an hour: for traffic whose changes within that are chance
 STEADY_PERIODS = 120  # older periods have no weight left in the steady mean
 HOUR_S = 3600.0
 HOURS = 3  # one hour's batch may be missing; three have it twice at least
@@ -270,7 +269,7 @@ def _by_slow(view: _View) -> float:
 
 
 def _by_steady(view: _View) -> float:
-    return _level(view.history, STEADY_MEMORY_S)
+    return _level(view.history, RECENT_S)
 
 
 def _by_trend(view: _View) -> float:
@@ -321,7 +320,7 @@ FORECASTERS: Mapping[str, Callable[[_View], float | None]] = {
     "day": _by_day,
     "week": _by_week,
 }
-SLOWER: Mapping[str, float] = {"slow": SLOW_MEMORY_S, "steady": STEADY_MEMORY_S}
+SLOWER: Mapping[str, float] = {"slow": SLOW_MEMORY_S, "steady": RECENT_S}
 
 
 def _judge(memory: ArrivalMemory, history: History, week: tuple[float, ...], horizon_s: float) -> ArrivalMemory:
@@ -373,5 +372,5 @@ def _level(history: History, memory_s: float, live: float = 0.0, live_s: float =
 @cache
 def _fades(period_s: float, memory_s: float) -> tuple[float, ...]:
     """What is left of a weight after 0, 1, ... periods."""
-    known = STEADY_PERIODS if memory_s >= STEADY_MEMORY_S else LEVEL_PERIODS
+    known = STEADY_PERIODS if memory_s >= RECENT_S else LEVEL_PERIODS
     return tuple(exp(-period_s * periods / memory_s) for periods in range(known + 1))

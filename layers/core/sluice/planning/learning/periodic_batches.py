@@ -39,10 +39,9 @@ from sluice.planning.demand import Knot
 from sluice.planning.launch_cost import break_even
 from sluice.planning.learning import schedules
 from sluice.planning.learning.forecasting import LEVEL_MEMORY_S
-from sluice.planning.learning.significance import TWICE
+from sluice.planning.learning.significance import RECENT_S, TWICE
 from sluice.planning.supply import Supply
 
-USUAL_S = 1800.0  # the median of half an hour is not moved by a batch within it
 USUAL_PERIODS = 30  # a bound on the work where periods are short
 PULSE_SPREADS = 5.0  # standard deviations of a Poisson count: one period in a million exceeds them by chance
 PULSES_MAX = 256  # a bound on the ledger's record: ten days of hourly batches
@@ -117,14 +116,14 @@ def _stands_out(history: History, index: int, horizon_s: float) -> float:
     count = history.counts[index]
     if count <= PULSE_SPREADS or index < 1:
         return 0.0
-    periods = max(1, min(USUAL_PERIODS, round(USUAL_S / history.period_s)))
+    periods = max(1, min(USUAL_PERIODS, round(RECENT_S / history.period_s)))
     before = history.counts[max(0, index - periods) : index]
-    usual = median(before)
+    usual = median(before)  # of half an hour: a batch within it does not move it
     above: float = count - usual
     if above <= PULSE_SPREADS * (1.0 + usual**0.5):
         return 0.0
     alike = sum([TWICE * (other - usual) >= above for other in before])
-    return above if alike * horizon_s <= USUAL_S else 0.0
+    return above if alike * horizon_s <= RECENT_S else 0.0
 
 
 # --------------------------------------------------------------------------- planned with

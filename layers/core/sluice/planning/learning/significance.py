@@ -21,5 +21,6 @@ FEW = 3.0  # messages: a difference of three is chance
 COUNT_ERROR = 0.05  # counts are approximate by so much, and what they are compared with
 CLEAR = 0.25  # a difference of a quarter is no noise, whatever makes it
 RECENT_PERIODS = 3  # what happens now is judged by the last minutes, not by one of them
+RECENT_S = 1800.0  # what is usual now shows in half an hour, and what was before says little of what comes next
 REMEMBERED_S = 3600.0  # what was true an hour ago may be tried again
 TWICE = 2.0  # one period may have twice or half of what is expected, and one day twice the most of another; hardly more
