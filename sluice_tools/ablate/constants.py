@@ -47,7 +47,7 @@ NOT_TUNED: Mapping[str, Mapping[str, frozenset[str]]] = {
         "deadlines": frozenset({"TINY", "LATENESS_MAX_S"}),
         "launch_cost": frozenset({"FEW_PER_S"}),
         "learning/at_work": frozenset({"AT_WORK_SHARE"}),
-        "learning/forecasting": frozenset({"ROOTS"}),
+        "learning/forecasting": frozenset({"ROOTS", "USUAL_LEAST_S"}),
         "learning/significance": frozenset({"MOST_ERRORS"}),
     },
 }

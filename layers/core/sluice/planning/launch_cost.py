@@ -13,15 +13,15 @@ from math import inf, sqrt
 from sluice.model.frozen import replace
 from sluice.model.planning import Estimates, Forecast
 from sluice.model.timing import Timing
-from sluice.planning.learning.forecasting import LEVEL_MEMORY_S, USUAL_LEAST_S, USUAL_MESSAGES
-from sluice.planning.learning.significance import ERROR, GAPS, MOST, NORMAL, RISK, TWICE
+from sluice.planning.learning.forecasting import LEVEL_MEMORY_S, USUAL_LEAST_S
+from sluice.planning.learning.significance import ERROR, GAPS, KNOWN_WELL, MOST, NORMAL, RISK, TWICE
 
 # https://aws.amazon.com/ec2/pricing/on-demand/: by the second, with a minimum of 60 seconds
 MINIMUM_BILLING_S = 60.0
 GUARD_SHARE = 0.06  # of the target wait, and at most a tick, reserved since counts and ages are as coarse as that
 PATIENCE_TICKS = 2.0  # a message is seen within a tick, launched for at once, and a second tick may mend a wrong count
 RESPONSE_TICKS = 1.5  # what happens between two ticks is seen half a tick later on average, and again a tick after that
-FEW_PER_S = USUAL_MESSAGES / USUAL_LEAST_S  # of fewer messages a second the level of minutes is chance
+FEW_PER_S = KNOWN_WELL / USUAL_LEAST_S  # of fewer messages a second the level of minutes is chance
 
 
 def response_s(timing: Timing) -> float:

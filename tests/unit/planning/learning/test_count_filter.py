@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.model.planning import QueueSample
-from sluice.planning.learning.count_filter import EVIDENCE_LEAST, begin, messages_known, step
+from sluice.planning.learning.count_filter import begin, messages_known, step
+from sluice.planning.learning.significance import KNOWN_WELL
 
 STEADY = (3.0, 0.05, 0.0)  # three messages a second, as well known as ten minutes of them make it
 
@@ -72,4 +73,4 @@ def test_state_when_counts_are_any(counts, per_s, messages, arriving):
     assert state.there >= 0.0
     assert state.there_var >= -1e-6 * (1.0 + state.there**2)
     assert state.arriving_var >= -1e-6 * (1.0 + state.arriving_per_s**2)
-    assert 0.0 < messages_known(state) <= 1.01 * EVIDENCE_LEAST
+    assert 0.0 < messages_known(state) <= 1.01 * KNOWN_WELL

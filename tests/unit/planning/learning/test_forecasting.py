@@ -10,14 +10,13 @@ import pytest
 from sluice.model.observed import Series
 from sluice.model.planning import Estimate, History, Memory
 from sluice.planning.learning.forecasting import (
-    CLEARLY,
     FORECASTERS,
     HISTORY_PERIODS,
-    JUDGED_LEAST,
     SLOTS,
     UNKNOWN,
     learn_arrivals,
 )
+from sluice.planning.learning.significance import FOUNDED
 from tests.support.planner_steps import a_memory, changed, forecast_of, learn_from
 from tests.support.planner_world import NINE, a_fleet, a_group, a_queue, seen
 
@@ -274,10 +273,10 @@ def test_forecaster_when_it_was_judged_seldom_or_is_hardly_better():
         assert learned.chosen is not None
         return learned.chosen[0]
 
-    assert chosen(JUDGED_LEAST, 0.5) == "slow"
-    assert chosen(JUDGED_LEAST - 1, 0.5) == "level"
-    assert chosen(JUDGED_LEAST, CLEARLY - 0.01) == "slow"
-    assert chosen(JUDGED_LEAST, CLEARLY + 0.01) == "level"
+    assert chosen(FOUNDED, 0.5) == "slow"
+    assert chosen(FOUNDED - 1, 0.5) == "level"
+    assert chosen(FOUNDED, 0.94) == "slow"
+    assert chosen(FOUNDED, 0.96) == "level"
 
 
 def test_forecasts_when_their_horizon_has_not_passed():

@@ -26,11 +26,17 @@ from sluice.model.frozen import replace
 from sluice.model.planning import TAKEN_WITHIN_S, CountState, History, QueueSample
 from sluice.model.timing import Timing
 from sluice.planning.learning.at_work import at_work
-from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, LIKELY, RECENT_PERIODS, REMEMBERED_S, TWICE
+from sluice.planning.learning.significance import (
+    CLEAR,
+    COUNT_ERROR,
+    KNOWN_WELL,
+    LIKELY,
+    RECENT_PERIODS,
+    REMEMBERED_S,
+    TWICE,
+)
 
 DEFAULT_WEIGHT = 0.5  # messages that the default rate counts for: the user did not set how long they take
-# So many completed messages are remembered however long ago: a quiet night teaches nothing new. Counts know no more.
-EVIDENCE_LEAST = 60.0
 
 
 def follow(
@@ -130,7 +136,7 @@ def begin(sample: QueueSample, rate: tuple[float, float], arriving: tuple[float,
         drift=arriving[2],
         there_var=_count_var(there),
         arriving_var=arriving[1],
-        per_var=0.0 if messages == inf else per_s * per_s / min(messages, EVIDENCE_LEAST),
+        per_var=0.0 if messages == inf else per_s * per_s / min(messages, KNOWN_WELL),
     )
 
 
@@ -178,7 +184,7 @@ def step(state: CountState, before: QueueSample, after: QueueSample, places: int
     new_per_s = max(least, per_s + gain_per * surprise)
     per_var = 0.0  # a rate that is not to be learned stays as it is
     if state.per_var > 0.0:
-        per_var = max(state.per_var - gain_per * by_per, new_per_s * new_per_s / EVIDENCE_LEAST)
+        per_var = max(state.per_var - gain_per * by_per, new_per_s * new_per_s / KNOWN_WELL)
     return replace(
         state,
         at=after.at,

@@ -32,7 +32,15 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import Series
 from sluice.model.planning import ArrivalMemory, Estimate, Forecast, History, QueueSample
 from sluice.model.timing import Timing
-from sluice.planning.learning.significance import MOST_ERRORS, RECENT_S
+from sluice.planning.learning.significance import (
+    COUNT_ERROR,
+    FOUNDED,
+    KNOWN_WELL,
+    MOST_ERRORS,
+    RECENT_S,
+    REMEMBERED_S,
+    TWICE,
+)
 
 HISTORY_PERIODS = 1450  # a day of minutes and ten more: yesterday's change at this time needs the minutes before it
 REVISED_PERIODS = 3  # the newest counts of a series may still grow after they are first read
@@ -53,15 +61,11 @@ UNKNOWN = -1.0  # marks a slot of the week that was never seen whole
 
 _AT = attrgetter("at")
 
-USUAL_MESSAGES = 60.0  # the rate over 60 messages is wrong by an eighth by chance
-USUAL_LEAST_S = 300.0  # a queue that gets more within five minutes is known by the minute
-USUAL_MOST_S = 10_800.0  # what came more than three hours ago, such as at night, is no guide to now
+# A queue that gets `KNOWN_WELL` messages within twice the memory of its level is known by its level.
+USUAL_LEAST_S = TWICE * LEVEL_MEMORY_S
 LATELY_S = 60.0  # capacity is not kept for a burst that ended more than a minute ago
 
 HORIZON_MAX_S = 900.0  # a level predicts nothing further ahead than a quarter of an hour
-ERROR_WEIGHT_MAX = 60.0  # an hour of judged forecasts, at one a minute, is remembered
-JUDGED_LEAST = 10.0  # with fewer judged forecasts a forecaster may be better than the level by chance
-CLEARLY = 0.95  # a forecaster replaces the level only if its error is 5% smaller: each change costs launches
 ROOTS = 1.18  # mean absolute error of a normal distribution, over the square of its mean root
 
 
@@ -125,15 +129,16 @@ def lately(samples: tuple[QueueSample, ...]) -> float:
 
 
 def usual(history: History) -> float:
-    """Messages a second over as long as it took `USUAL_MESSAGES` to arrive: the level of minutes may be chance.
+    """Messages a second over as long as it took `KNOWN_WELL` to arrive: the level of minutes may be chance.
 
-    A period counts no more than that number: a batch that is over is not what is usual.
+    A period counts no more than that number: a batch that is over is not what is usual. What came more than three hours
+    ago, such as at night, is no guide to now.
     """
     period_s, total, seconds = history.period_s, 0.0, 0.0
     for count in reversed(history.counts):
-        total += min(count, USUAL_MESSAGES)
+        total += min(count, KNOWN_WELL)
         seconds += period_s
-        if (total >= USUAL_MESSAGES and seconds >= USUAL_LEAST_S) or seconds >= USUAL_MOST_S:
+        if (total >= KNOWN_WELL and seconds >= USUAL_LEAST_S) or seconds >= HOURS * HOUR_S:
             break
     return total / seconds if seconds > 0.0 else 0.0
 
@@ -336,15 +341,15 @@ def _judge(memory: ArrivalMemory, history: History, week: tuple[float, ...], hor
             came_per_s = sum(history.counts[first : first + periods]) / (periods * history.period_s)
             for name, per_s in predicted:
                 root = sqrt(abs(came_per_s - per_s))
-                errors[name] = blend(errors.get(name), root, history.end_at, ERROR_WEIGHT_MAX)
+                errors[name] = blend(errors.get(name), root, history.end_at, REMEMBERED_S / history.period_s)
     level, slow = _level(history, LEVEL_MEMORY_S), _level(history, SLOW_MEMORY_S)
     view = _View(history, week, periods * history.period_s, level, slow)
     predictions = {name: rate_per_s for name, of in FORECASTERS.items() if (rate_per_s := of(view)) is not None}
     by_name = {name: ROOTS * error.mean * error.mean for name, error in errors.items()}
     best, error_per_s = "level", by_name.get("level", 0.0)
     for name, error in errors.items():
-        allowed = CLEARLY * error_per_s if best == "level" else error_per_s
-        if name in predictions and error.weight >= JUDGED_LEAST and by_name[name] < allowed:
+        allowed = (1.0 - COUNT_ERROR) * error_per_s if best == "level" else error_per_s  # each change costs launches
+        if name in predictions and error.weight >= FOUNDED and by_name[name] < allowed:
             best, error_per_s = name, by_name[name]
     return ArrivalMemory(
         history=history,

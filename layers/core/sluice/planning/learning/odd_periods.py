@@ -11,11 +11,11 @@ the rate is not well founded.
 
 from math import inf
 
-from sluice.planning.learning.count_filter import EVIDENCE_LEAST
-from sluice.planning.learning.significance import FEW, TWICE
+from sluice.planning.learning.significance import FEW, KNOWN_WELL, TWICE
 
-FADE = 0.93  # evidence beyond `EVIDENCE_LEAST` fades by 7% a period: a quarter of an hour of work is remembered
-UNSEEN_STEP = 4.0  # where nothing waited, the messages in flight at ticks are samples, and wrong by more
+# Evidence beyond `KNOWN_WELL` fades by 7% a period: a quarter of an hour of work is remembered. So many messages are
+# remembered however long ago: a quiet night teaches nothing new.
+FADE = 0.93
 
 type Run = tuple[int, float, float]  # periods in a row (- slower, + faster), messages, busy unit-seconds
 
@@ -42,11 +42,14 @@ def run_of(run: Run, count: float, busy_s: float, expected: float | None) -> Run
 
 
 def run_unseen(run: Run, count: float, busy_s: float, expected: float | None) -> Run:
-    """The run after a period in which nothing need have waited: it can only show a higher rate, by `UNSEEN_STEP`."""
+    """The run after a period in which nothing need have waited: it can only show a higher rate.
+
+    The messages in flight at ticks are samples: they may be half of what they were, and the period's twice as many.
+    """
     if busy_s <= 0.0:
         return run
     if expected is not None and count > _bounds(expected)[1]:
-        return run_of(run, min(count, UNSEEN_STEP * expected + FEW), busy_s, expected)
+        return run_of(run, min(count, TWICE * TWICE * expected + FEW), busy_s, expected)
     return run if run[0] < 0 else (0, 0.0, 0.0)
 
 
@@ -55,5 +58,5 @@ def weighed(count: float, busy_s: float, evidence: tuple[float, float], expected
     messages, seconds = evidence
     least, most = _bounds(expected)
     count = min(max(count, least), most)
-    kept = max(FADE, min(1.0, EVIDENCE_LEAST / messages)) if messages > 0.0 else 1.0
+    kept = max(FADE, min(1.0, KNOWN_WELL / messages)) if messages > 0.0 else 1.0
     return messages * kept + count, seconds * kept + busy_s

@@ -33,11 +33,10 @@ from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, at_work
 from sluice.planning.learning.count_filter import DEFAULT_WEIGHT, is_overdue, messages_known
 from sluice.planning.learning.odd_periods import run_of, run_unseen, weighed
 from sluice.planning.learning.service_spread import learn_spread
-from sluice.planning.learning.significance import FEW, LIKELY, MOST, RECENT_PERIODS
+from sluice.planning.learning.significance import FEW, FOUNDED, LIKELY, MOST, RECENT_PERIODS
 from sluice.planning.learning.throughput import learn_completed, useful
 
 HINT_WEIGHT = 1.0  # messages that the user's hint counts for
-FOUNDED = 10.0  # after so many completed messages the rate's standard error is about a third
 SEEN_SHARE = 0.8  # messages that take 80% of the time between ticks are nearly all in flight at one of them
 STUCK = 1.5  # so many completions expected and none seen: whoever held the messages is gone
 

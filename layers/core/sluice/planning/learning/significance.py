@@ -18,6 +18,8 @@ MOST_ERRORS = ERROR * MOST  # 2.19
 GAPS = -log(RISK)  # 3.22
 
 FEW = 3.0  # messages: a difference of three is chance
+FOUNDED = 10.0  # of so many messages, or judged forecasts, the standard error is about a third: of fewer it is chance
+KNOWN_WELL = 60.0  # a rate over so many messages is wrong by an eighth by chance: more need not be remembered
 COUNT_ERROR = 0.05  # counts are approximate by so much, and what they are compared with
 CLEAR = 0.25  # a difference of a quarter is no noise, whatever makes it
 RECENT_PERIODS = 3  # what happens now is judged by the last minutes, not by one of them
