@@ -22,17 +22,17 @@ from sluice.model.frozen import replace
 from sluice.model.observed import QueueReading, Series
 from sluice.model.planning import History, QueueSample, RedeliveryMemory
 from sluice.model.timing import Timing
-from sluice.planning.learning.significance import COUNT_ERROR, FEW
+from sluice.planning.learning.significance import COUNT_ERROR, FEW, RECENT_PERIODS, TWICE
 
 POISON_PERIODS = 5  # longer than a crash lasts, and long enough for each message to be tried again
-KNOWN_PERIODS = 8.0  # without metrics for so many periods, their delay aside, nothing is known of poison any more
-POISON_DONE_SHARE = 0.5  # consumers that complete half of what is sent can work
-POISON_SLACK_SHARE = 0.02  # completing more than this share of the poison beyond all others means it is worked off
 
 
 def known_s(timing: Timing) -> float:
-    """For how long poison and failures are believed without new metrics, in seconds."""
-    return timing.metric_delay_s + timing.unread_s + KNOWN_PERIODS * timing.metric_period_s
+    """For how long poison and failures are believed without new metrics, in seconds.
+
+    It is as long as finding poison takes, and some periods in which metrics are missing.
+    """
+    return timing.metric_delay_s + timing.unread_s + (POISON_PERIODS + RECENT_PERIODS) * timing.metric_period_s
 
 
 def learn_poison(
@@ -53,8 +53,8 @@ def learn_poison(
     least = min(entry[1] for entry in suspects[-POISON_PERIODS:])
     others = max(entry[2] for entry in suspects)
     came, done = _sum_until(queue.sent, returns), _sum_until(queue.deleted, returns)
-    able = done >= POISON_DONE_SHARE * came - FEW
-    undone = done <= came + others + max(FEW, POISON_SLACK_SHARE * least)
+    able = done >= came / TWICE - FEW  # they complete half of what is sent
+    undone = done <= came + others + max(FEW, COUNT_ERROR * least)
     known = min(memory.poison, count)
     tried = sum(returns.counts[-POISON_PERIODS:])
     if len(suspects) >= POISON_PERIODS and tried >= least and (done >= 1.0 or known > 0.0):

@@ -21,7 +21,6 @@ from sluice.planning.launch_cost import patience_s
 from sluice.planning.learning.redeliveries import returning_per_s
 from sluice.planning.learning.significance import TWICE
 
-DIP_SHARE = 0.5  # a smaller fall than by half is noise, or does no harm for one tick
 RISE_LEAST = 10.0  # ten messages launch next to nothing
 PRECEDENT_PERIODS = 15  # a quarter of an hour is too short to know what may arrive
 
@@ -67,7 +66,7 @@ def _believable(before: QueueSample, visible: float, in_flight: float, done: flo
     """The count, within the bounds of what can have become of the one before."""
     if done > 0.0:
         left = before.visible - in_flight - TWICE * done  # of those in flight before, any number may be done
-        lowest = min(DIP_SHARE * before.visible, left)
+        lowest = min(before.visible / TWICE, left)  # a smaller fall is noise, or does no harm for one tick
         if visible < lowest:
             return lowest
     if most is not None:
