@@ -10,11 +10,10 @@ from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Mode
 from sluice.model.planning import ControlMemory, Decision
 from sluice.planning.assessment import Assessment
-from sluice.planning.learning.significance import RECENT_S
+from sluice.planning.learning.significance import RECENT, RECENT_S
 from sluice.planning.wish import Wish
 from sluice.wording import duration
 
-OTHERS_RUN = 3  # an operator may set it twice
 READ_WITHIN_S = 60.0  # a reading of a group is no older
 
 
@@ -31,7 +30,7 @@ def learn_control(memory: ControlMemory, group: GroupReading, mode: Mode, at: fl
         return memory
     if any(at < until and group.desired == capacity for until, capacity in memory.before):
         return memory
-    return replace(memory, others_at=(*memory.others_at[1 - OTHERS_RUN :], at))
+    return replace(memory, others_at=(*memory.others_at[1 - RECENT :], at))
 
 
 def asked(memory: ControlMemory, decision: Decision) -> ControlMemory:
@@ -47,7 +46,7 @@ def asked(memory: ControlMemory, decision: Decision) -> ControlMemory:
 def other_controller(tick: Assessment, wish: Wish) -> str | None:
     """Leave the capacity as it is while something else sets it again and again."""
     at = tick.memory.control.others_at
-    if tick.fleet.mode is not Mode.ACT or len(at) < OTHERS_RUN or tick.now - at[0] > RECENT_S:
+    if tick.fleet.mode is not Mode.ACT or len(at) < RECENT or tick.now - at[0] > RECENT_S:
         return None
     wish.want = tick.current
     times = f"{len(at)} times in {duration(tick.now - at[0])}, the last {duration(tick.now - at[-1])} ago"

@@ -18,7 +18,7 @@ from sluice.model.observed import QueueReading, Series
 from sluice.model.planning import TAKEN_WITHIN_S, History, Measure, QueueSample, RedeliveryMemory
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import merge
-from sluice.planning.learning.significance import CLEAR, GAPS, LIKELY, RECENT_PERIODS, REMEMBERED_S
+from sluice.planning.learning.significance import CLEAR, GAPS, LIKELY, RECENT, REMEMBERED_S
 
 AT_WORK_SHARE = 1.0 - CLEAR  # with messages for all, fewer at work are neither chance nor in between two messages
 SEEN_FROM_S = 1.0  # between two messages a consumer needs a fraction of a second to delete and to receive
@@ -130,18 +130,18 @@ def _left_per_s(received: History, deleted: Series | None) -> float:
     """Messages a second that consumers receive and do not complete, where that is much of them; 0.0 where it is not."""
     start_at, period_s, counts = received.start_at, received.period_s, received.counts
     completed = {} if deleted is None else {round((at - start_at) / period_s): count for at, count in deleted.points}
-    both = [place for place in range(len(counts)) if place in completed][-2 * RECENT_PERIODS :]
+    both = [place for place in range(len(counts)) if place in completed][-2 * RECENT :]
     taken = sum(counts[place] for place in both)
     undone = [counts[place] - completed[place] for place in both]
     if sum(undone) <= CLEAR * taken + LIKELY * sqrt(taken):
         return 0.0
-    newest = undone[-RECENT_PERIODS:]
+    newest = undone[-RECENT:]
     return max(0.0, sum(newest) / (len(newest) * period_s))
 
 
 def _completed_per_s(deleted: Series | None, received: History) -> float:
     """Messages a second that were completed in the last periods at most, for all that chance does."""
-    span_s = RECENT_PERIODS * received.period_s
+    span_s = RECENT * received.period_s
     since = () if deleted is None else deleted.since(received.end_at - span_s)
     done = sum(count for at, count in since if at < received.end_at)
     return (done + LIKELY * sqrt(done)) / span_s
@@ -153,7 +153,7 @@ def not_received(received: History, there: float, takes_s: float) -> float:
     if periods > len(counts):
         return 0.0
     if periods < 1.0:
-        taken = max(counts[-RECENT_PERIODS:]) * periods
+        taken = max(counts[-RECENT:]) * periods
     else:
         whole = int(periods)
         taken = sum(counts[-whole:])

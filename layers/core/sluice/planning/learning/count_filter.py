@@ -31,7 +31,7 @@ from sluice.planning.learning.significance import (
     COUNT_ERROR,
     KNOWN_WELL,
     LIKELY,
-    RECENT_PERIODS,
+    RECENT,
     REMEMBERED_S,
     TWICE,
 )
@@ -110,7 +110,7 @@ def _arriving(arrivals: History, at: float) -> tuple[float, float, float]:
     hour = arrivals.counts[max(0, last - round(REMEMBERED_S / period_s)) : last]
     if not hour:
         return 0.0, 0.0, 0.0
-    recent = hour[-RECENT_PERIODS:]
+    recent = hour[-RECENT:]
     mean = sum(recent) / len(recent)
     changes = sum((after - before) ** 2 for before, after in pairwise(hour)) / len(hour)
     drift = max(0.0, changes - 2.0 * sum(hour) / len(hour))

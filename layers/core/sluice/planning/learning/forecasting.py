@@ -37,6 +37,7 @@ from sluice.planning.learning.significance import (
     FOUNDED,
     KNOWN_WELL,
     MOST_ERRORS,
+    RECENT,
     RECENT_S,
     REMEMBERED_S,
     TWICE,
@@ -50,7 +51,6 @@ SLOW_MEMORY_S = 450.0  # three times as steady; its distance from the level give
 LEVEL_PERIODS = 24  # older periods have no weight left in the level
 STEADY_PERIODS = 120  # older periods have no weight left in the steady mean
 HOUR_S = 3600.0
-HOURS = 3  # one hour's batch may be missing; three have it twice at least
 DAY_S = 86_400.0
 AROUND_S = 600.0  # yesterday's rate at this time is a mean over ten minutes, since single minutes are noise
 WEEK_S = 604_800.0
@@ -138,7 +138,7 @@ def usual(history: History) -> float:
     for count in reversed(history.counts):
         total += min(count, KNOWN_WELL)
         seconds += period_s
-        if (total >= KNOWN_WELL and seconds >= USUAL_LEAST_S) or seconds >= HOURS * HOUR_S:
+        if (total >= KNOWN_WELL and seconds >= USUAL_LEAST_S) or seconds >= RECENT * HOUR_S:
             break
     return total / seconds if seconds > 0.0 else 0.0
 
@@ -284,7 +284,8 @@ def _by_trend(view: _View) -> float:
 
 
 def _by_hour(view: _View) -> float | None:
-    hours = [hour for hour in range(1, HOURS + 1) if view.known(hour * HOUR_S)]
+    """One hour's batch may be missing; three hours have it twice at least."""
+    hours = [hour for hour in range(1, RECENT + 1) if view.known(hour * HOUR_S)]
     if not hours:
         return None
     return sum(view.mean(-hour * HOUR_S, -hour * HOUR_S + view.horizon_s) for hour in hours) / len(hours)

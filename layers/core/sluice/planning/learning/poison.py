@@ -22,7 +22,7 @@ from sluice.model.frozen import replace
 from sluice.model.observed import QueueReading, Series
 from sluice.model.planning import History, QueueSample, RedeliveryMemory
 from sluice.model.timing import Timing
-from sluice.planning.learning.significance import COUNT_ERROR, FEW, RECENT_PERIODS, TWICE
+from sluice.planning.learning.significance import COUNT_ERROR, FEW, RECENT, TWICE
 
 POISON_PERIODS = 5  # longer than a crash lasts, and long enough for each message to be tried again
 
@@ -32,7 +32,7 @@ def known_s(timing: Timing) -> float:
 
     It is as long as finding poison takes, and some periods in which metrics are missing.
     """
-    return timing.metric_delay_s + timing.unread_s + (POISON_PERIODS + RECENT_PERIODS) * timing.metric_period_s
+    return timing.metric_delay_s + timing.unread_s + (POISON_PERIODS + RECENT) * timing.metric_period_s
 
 
 def learn_poison(

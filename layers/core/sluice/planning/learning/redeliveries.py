@@ -14,7 +14,7 @@ from sluice.model.observed import QueueReading
 from sluice.model.planning import History, QueueSample, RedeliveryMemory
 from sluice.model.timing import Timing
 from sluice.planning.learning.poison import known_s
-from sluice.planning.learning.significance import COUNT_ERROR, FEW, RECENT_PERIODS
+from sluice.planning.learning.significance import COUNT_ERROR, FEW, RECENT
 
 RETURNS_KEPT = 60  # an hour of minutes: a bound on the ledger's record
 
@@ -50,7 +50,7 @@ def behind(memory: RedeliveryMemory) -> float:
 def returning_per_s(memory: RedeliveryMemory) -> float:
     """Messages a second that came back lately."""
     history = memory.history
-    newest = history.counts[-RECENT_PERIODS:]
+    newest = history.counts[-RECENT:]
     return sum(newest) / (len(newest) * history.period_s) if newest else 0.0
 
 

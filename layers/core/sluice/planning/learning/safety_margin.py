@@ -26,7 +26,7 @@ from sluice.model.planning import Decision, Estimate, Figure, QueueSample, Reaso
 from sluice.model.timing import Timing
 from sluice.planning.launch_cost import patience_s
 from sluice.planning.learning.forecasting import DAY_S
-from sluice.planning.learning.significance import CLEAR, RECENT_PERIODS, TWICE
+from sluice.planning.learning.significance import CLEAR, RECENT, TWICE
 
 STEP_LEAST = 0.02  # of the target wait: a smaller step would fade before it helped
 STEP_MOST = 0.1  # of the target wait: one stretch of lateness may be an exception
@@ -136,7 +136,7 @@ def _worked(
     deleted = queue.deleted
     if rate is None or deleted is None or not samples:
         return False
-    since = until - RECENT_PERIODS * timing.metric_period_s
+    since = until - RECENT * timing.metric_period_s
     units = min((sample.working for sample in samples if since <= sample.at <= until), default=0.0)
     done = [count for start_at, count in deleted.since(since) if start_at < until]
     return sum(done) >= max(1.0, rate.mean * units * deleted.period_s * len(done) / TWICE)

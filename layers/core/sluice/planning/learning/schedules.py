@@ -33,7 +33,7 @@ from math import comb, floor
 from sluice.model.frozen import dataclass
 from sluice.model.planning import ExpectedBatch
 from sluice.planning.learning.forecasting import DAY_S, WEEK_S
-from sluice.planning.learning.significance import RECENT_PERIODS, TWICE
+from sluice.planning.learning.significance import RECENT, TWICE
 
 REPEATS_MAX = 12  # a bound on the record: more repeats hardly change the distribution
 WEEKDAYS = 7
@@ -80,10 +80,10 @@ def expected(
     best = _expected(pulses, at, 1, known)
     if best is not None or any(each.at <= at < each.until for each in others):
         return best
-    about = _expected(pulses, at, RECENT_PERIODS, known)
+    about = _expected(pulses, at, RECENT, known)
     if about is None:
         return None
-    to_the_period = (_expected(pulses, at + more * pulses.period_s, 1, known) for more in range(1, RECENT_PERIODS))
+    to_the_period = (_expected(pulses, at + more * pulses.period_s, 1, known) for more in range(1, RECENT))
     return about if not any(to_the_period) else None
 
 

@@ -33,7 +33,7 @@ from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, at_work
 from sluice.planning.learning.count_filter import DEFAULT_WEIGHT, is_overdue, messages_known
 from sluice.planning.learning.odd_periods import run_of, run_unseen, weighed
 from sluice.planning.learning.service_spread import learn_spread
-from sluice.planning.learning.significance import FEW, FOUNDED, LIKELY, MOST, RECENT_PERIODS
+from sluice.planning.learning.significance import FEW, FOUNDED, LIKELY, MOST, RECENT
 from sluice.planning.learning.throughput import learn_completed, useful
 
 HINT_WEIGHT = 1.0  # messages that the user's hint counts for
@@ -158,7 +158,7 @@ def learn_service_rate(
             continue
         if not failing:
             outliers = (run_of if busy_s > 0.0 else run_unseen)(outliers, count, at_most_s, expected)
-        if abs(outliers[0]) >= RECENT_PERIODS or (is_late and outliers[0] < 0):
+        if abs(outliers[0]) >= RECENT or (is_late and outliers[0] < 0):
             evidence, outliers = outliers[1:], (0, 0.0, 0.0)
         elif busy_s > 0.0:
             evidence = weighed(count, busy_s, evidence, expected)

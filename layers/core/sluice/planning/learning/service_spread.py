@@ -7,11 +7,11 @@ coefficient of variation of how long a message takes. So each period in which me
 
 and the mean of the last hour's is believed, but never less than `SPREAD`: what is chance beside the times of messages
 shows in few minutes, too. A message that takes hundreds of times as long as others is seldom in an
-hour, and counts once it was. Few periods show little: `SPREAD` counts as `RECENT_PERIODS` of them.
+hour, and counts once it was. Few periods show little: `SPREAD` counts as `RECENT` of them.
 """
 
 from sluice.model.planning import Estimate
-from sluice.planning.learning.significance import FEW, RECENT_PERIODS, REMEMBERED_S, TWICE
+from sluice.planning.learning.significance import FEW, RECENT, REMEMBERED_S, TWICE
 from sluice.planning.supply import SPREAD
 
 
@@ -32,7 +32,7 @@ def learn_spread(
     if (most - fewest) ** 2 > most:
         return spread
     if spread is None:
-        spread = Estimate(SPREAD, float(RECENT_PERIODS), at)
+        spread = Estimate(SPREAD, float(RECENT), at)
     count = min(max(count, fewest / TWICE - FEW), most * TWICE + FEW)
     off = count - min(max(count, fewest), most)
     weight = min(spread.weight, REMEMBERED_S / period_s)

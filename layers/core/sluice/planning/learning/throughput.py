@@ -31,7 +31,7 @@ from sluice.planning.learning.significance import (
     COUNT_ERROR,
     FEW,
     LIKELY,
-    RECENT_PERIODS,
+    RECENT,
     REMEMBERED_S,
     TWICE,
 )
@@ -105,10 +105,10 @@ def at_work_by_metrics(
     oldest, deleted, visible, in_flight = queue.oldest_age, queue.deleted, queue.visible, queue.in_flight
     if oldest is None or deleted is None or visible is None or in_flight is None:
         return None
-    if message_s < SEEN_FROM_S or oldest.value < long_s or len(deleted.points) < RECENT_PERIODS:
+    if message_s < SEEN_FROM_S or oldest.value < long_s or len(deleted.points) < RECENT:
         return None
-    newest = deleted.points[-RECENT_PERIODS:]
-    by_metrics = sum(messages for _, messages in newest) / (RECENT_PERIODS * deleted.period_s) / rate_per_s
+    newest = deleted.points[-RECENT:]
+    by_metrics = sum(messages for _, messages in newest) / (RECENT * deleted.period_s) / rate_per_s
     busy = max(in_flight.value, by_metrics)
     there = sum(
         each.weight
@@ -135,7 +135,7 @@ def learn_completed(
         new: what was completed in the period.
         is_all: whether the group may have no more units than these.
     """
-    enough, several_s = known(enough, new.at), RECENT_PERIODS * new.seconds
+    enough, several_s = known(enough, new.at), RECENT * new.seconds
     levels = _with(levels, new, inf if enough is None else several_s)
     newest = levels[-1]
     if enough is None:
@@ -203,7 +203,7 @@ def _with(levels: tuple[Throughput, ...], new: Throughput, most_s: float) -> tup
     A number of units that completes clearly more or less than it did, or less than fewer did, says that the messages
     have changed. So may those be that came after a pause.
     """
-    if levels and new.at - new.seconds - levels[-1].at > RECENT_PERIODS * new.seconds:
+    if levels and new.at - new.seconds - levels[-1].at > RECENT * new.seconds:
         levels = ()
     for level in levels:
         off = _beyond(level, new)
