@@ -33,6 +33,7 @@ from sluice.model.observed import Series
 from sluice.model.planning import ArrivalMemory, Estimate, Forecast, History, QueueSample
 from sluice.model.timing import Timing
 from sluice.planning.learning.significance import (
+    ALIKE_S,
     COUNT_ERROR,
     FOUNDED,
     KNOWN_WELL,
@@ -54,8 +55,7 @@ HOUR_S = 3600.0
 DAY_S = 86_400.0
 AROUND_S = 600.0  # yesterday's rate at this time is a mean over ten minutes, since single minutes are noise
 WEEK_S = 604_800.0
-SLOT_S = 900.0  # a quarter of an hour
-SLOTS = round(WEEK_S / SLOT_S)
+SLOTS = round(WEEK_S / ALIKE_S)
 SLOT_GAIN = 0.5  # the newest week counts for half, so that a change of habits is believed after two
 UNKNOWN = -1.0  # marks a slot of the week that was never seen whole
 
@@ -65,7 +65,6 @@ _AT = attrgetter("at")
 USUAL_LEAST_S = TWICE * LEVEL_MEMORY_S
 LATELY_S = 60.0  # capacity is not kept for a burst that ended more than a minute ago
 
-HORIZON_MAX_S = 900.0  # a level predicts nothing further ahead than a quarter of an hour
 ROOTS = 1.18  # mean absolute error of a normal distribution, over the square of its mean root
 
 
@@ -163,7 +162,7 @@ def learn_arrivals(
     if merged.end_at <= history.end_at and history.counts:
         return replace(memory, history=merged), False  # revised counts only
     week = _learn_week(memory.week, merged, history.end_at if history.counts else merged.start_at)
-    return _judge(memory, merged, week, min(HORIZON_MAX_S, horizon_s)), True
+    return _judge(memory, merged, week, min(ALIKE_S, horizon_s)), True
 
 
 def blend(
@@ -215,16 +214,16 @@ def merge(history: History, series: Series, now: float, periods_max: int = HISTO
 
 def _learn_week(week: tuple[float, ...], history: History, known_at: float) -> tuple[float, ...]:
     """Each slot that ended since `known_at` and was seen whole, averaged into the week."""
-    slot_at = known_at - known_at % SLOT_S
+    slot_at = known_at - known_at % ALIKE_S
     learned: list[float] | None = None
-    while slot_at + SLOT_S <= history.end_at:
+    while slot_at + ALIKE_S <= history.end_at:
         if slot_at >= history.start_at:
-            per_s = _mean_per_s(history, slot_at, slot_at + SLOT_S)
+            per_s = _mean_per_s(history, slot_at, slot_at + ALIKE_S)
             learned = learned or list(week or (UNKNOWN,) * SLOTS)
-            slot = round(slot_at % WEEK_S / SLOT_S) % SLOTS
+            slot = round(slot_at % WEEK_S / ALIKE_S) % SLOTS
             before = learned[slot]
             learned[slot] = round(per_s if before < 0.0 else before + SLOT_GAIN * (per_s - before), 6)
-        slot_at += SLOT_S
+        slot_at += ALIKE_S
     return week if learned is None else tuple(learned)
 
 
@@ -310,7 +309,7 @@ def _by_week(view: _View) -> float | None:
 
 def _usual(week: tuple[float, ...], at: float) -> float | None:
     """The week's rate at a moment: straight between the middles of its slots."""
-    place = (at % WEEK_S) / SLOT_S - 0.5
+    place = (at % WEEK_S) / ALIKE_S - 0.5
     before = int(place // 1)
     share = place - before
     low, high = week[before % SLOTS], week[(before + 1) % SLOTS]

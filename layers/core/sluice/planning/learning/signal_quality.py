@@ -19,10 +19,9 @@ from sluice.model.planning import Figure, History, Memory, QueueSample, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.launch_cost import patience_s
 from sluice.planning.learning.redeliveries import returning_per_s
-from sluice.planning.learning.significance import TWICE
+from sluice.planning.learning.significance import ALIKE_S, TWICE
 
 RISE_LEAST = 10.0  # ten messages launch next to nothing
-PRECEDENT_PERIODS = 15  # a quarter of an hour is too short to know what may arrive
 
 
 # --------------------------------------------------------------------------- doubt
@@ -84,8 +83,8 @@ def precedent(history: History, samples: tuple[QueueSample, ...], came: float, s
         came: by how many more messages wait or are in flight.
         seconds: in which they arrived.
     """
-    if len(history.counts) < PRECEDENT_PERIODS:
-        return None
+    if len(history.counts) * history.period_s < ALIKE_S:
+        return None  # too short to know what may arrive
     times = TWICE * max(1.0, seconds / history.period_s)
     busiest = max([sample.arrived for sample in samples])
     if times * busiest >= came:

@@ -23,6 +23,7 @@ KNOWN_WELL = 60.0  # a rate over so many messages is wrong by an eighth by chanc
 COUNT_ERROR = 0.05  # counts are approximate by so much, and what they are compared with
 CLEAR = 0.25  # a difference of a quarter is no noise, whatever makes it
 RECENT = 3  # what happens now is judged by the last three of a kind, not by one of them: minutes, hours, changes
+ALIKE_S = 900.0  # traffic is alike within a quarter of an hour, and may be other in the next
 RECENT_S = 1800.0  # what is usual now shows in half an hour, and what was before says little of what comes next
 REMEMBERED_S = 3600.0  # what was true an hour ago may be tried again
 TWICE = 2.0  # one period may have twice or half of what is expected, and one day twice the most of another; hardly more
