@@ -34,6 +34,7 @@ class Consumer:
     in_hand: list[tuple[float, Message]] = field(default_factory=list)
     leaving: bool = False
     deaf: bool = False  # it never receives anything
+    blocked: bool = False  # it receives nothing until all that it has in hand is done
 
 
 def completes(message: Message) -> float | None:
@@ -47,8 +48,10 @@ class ConsumerWorld:
 
     arrivals_per_s: Callable[[float], float]  # by seconds since the beginning
     service_s: float = 1.0  # what a message takes on a unit that nothing slows down
+    takes_s: Callable[[Message], float] | None = None  # what each takes, where that differs
     boot_s: float = 60.0
     places: int = 1  # messages that one unit works on at once
+    whole_batches: bool = False  # a unit receives what is there, and no more until all of it is done
     groups: int | None = None  # of a FIFO queue: only one message of each is in flight
     most_per_s: float | None = None  # what something downstream completes, shared by all who ask it
     fate: Callable[[Message], float | None] = completes  # seconds for which it stays in flight; None: completed
@@ -84,6 +87,11 @@ class ConsumerWorld:
         return len(self._queue)
 
     @property
+    def oldest_s(self) -> float:
+        """How long the oldest message that waits has waited, in seconds."""
+        return self.t - min((message.came_at for message in self._queue), default=self.t)
+
+    @property
     def in_flight(self) -> int:
         """Messages that were received and not deleted."""
         return len(self._hidden) + sum(len(unit.in_hand) for unit in self.units)
@@ -107,14 +115,14 @@ class ConsumerWorld:
         for unit in ready:
             for place in range(self.places):
                 self._work(unit, place, speed)
+            unit.blocked = self.whole_batches and bool(unit.in_hand)
         self.unit_seconds += len(self.units)
         self.units = [unit for unit in self.units if not unit.leaving or unit.in_hand]
         self.t += 1.0
         if self.t % 60.0 == 0.0:
             for series, count in zip(self._series, self._minute, strict=True):
                 series.append((self.now - 60.0, count))
-            oldest = min((message.came_at for message in self._queue), default=self.t)
-            self._ages.append((self.now, self.t - oldest))
+            self._ages.append((self.now, self.oldest_s))
             self._minute = [0.0, 0.0, 0.0]
 
     def _work(self, unit: Consumer, place: int, speed: float) -> None:
@@ -122,16 +130,17 @@ class ConsumerWorld:
         left = speed
         while True:  # what is done is followed by the next message at once
             if place >= len(unit.in_hand):
-                message = None if unit.leaving or unit.deaf else self._receive()
+                message = None if unit.leaving or unit.deaf or unit.blocked else self._receive()
                 if message is None:
                     return
-                unit.in_hand.append((self.service_s, message))
+                unit.in_hand.append((self.service_s if self.takes_s is None else self.takes_s(message), message))
             work, message = unit.in_hand[place]
             if work > left + 1e-9:
                 unit.in_hand[place] = (work - left, message)
                 return
             left -= work
             del unit.in_hand[place]
+            unit.blocked = unit.blocked and bool(unit.in_hand)
             hidden_s = self.fate(message)
             if hidden_s is None:
                 self.done += 1
