@@ -63,7 +63,6 @@ _AT = attrgetter("at")
 
 # A queue that gets `KNOWN_WELL` messages within twice the memory of its level is known by its level.
 USUAL_LEAST_S = TWICE * LEVEL_MEMORY_S
-LATELY_S = 60.0  # capacity is not kept for a burst that ended more than a minute ago
 
 ROOTS = 1.18  # mean absolute error of a normal distribution, over the square of its mean root
 
@@ -112,16 +111,16 @@ def forecast(
     return Forecast(level, ahead_per_s, error_per_s, name, age_s, quiet_s)
 
 
-def lately(samples: tuple[QueueSample, ...]) -> float:
-    """Messages a second that may be arriving now: what the last minute's ticks saw, and two standard deviations more.
+def lately(samples: tuple[QueueSample, ...], timing: Timing) -> float:
+    """Messages a second that may be arriving now: what ticks saw in the last minute, and two standard deviations more.
 
-    Infinite where no tick was so long ago.
+    Capacity is not kept for a burst that ended longer ago than a metric's period. Infinite where no tick was before.
     """
     if not samples:
         return inf
     newest_at, arrived = samples[-1].at, 0.0
     for sample in reversed(samples):
-        if newest_at - sample.at >= LATELY_S:
+        if newest_at - sample.at >= timing.metric_period_s:
             return (arrived + 2.0 * sqrt(arrived + 1.0)) / (newest_at - sample.at)
         arrived += sample.arrived
     return inf

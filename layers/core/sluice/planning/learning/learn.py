@@ -162,7 +162,7 @@ def estimate(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> Estima
     rate = service_rate(memory.service_rate, memory.counted, fleet, timing, now)
     begun = at_once(memory.service_rate, rate.value, fleet.hints.concurrency)
     expected = forecast(arrivals.history, memory.samples, arrivals.chosen, timing, now)
-    lately_per_s = lately(memory.samples)
+    lately_per_s = lately(memory.samples, timing)
     return Estimates(
         service_rate=rate,
         lead_time=lead_time(memory.launches, fleet, now),
