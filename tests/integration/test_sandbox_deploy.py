@@ -175,6 +175,24 @@ Resources:
     Properties: { Name: /of/the/child, Type: String, Value: !Sub "${Note} ${Queue.Arn}" }
 """
 
+COMPARED = """
+AWSTemplateFormatVersion: "2010-09-09"
+Resources:
+  Idle:
+    Type: AWS::CloudWatch::Alarm
+    Properties:
+      Namespace: of-the-test
+      MetricName: depth
+      Statistic: Sum
+      Period: 60
+      EvaluationPeriods: 1
+      Threshold: 1
+      ComparisonOperator: GreaterThanOrEqualToThreshold
+  Board:
+    Type: AWS::CloudWatch::Dashboard
+    Properties: { DashboardBody: '{"widgets": []}' }
+"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -226,6 +244,19 @@ def test_alarm_on_metrics_rings(sandbox: Sandbox, outputs: dict[str, str], event
     eventually(lambda: state() == "ALARM")
     sqs.purge_queue(QueueUrl=outputs["Work"])
     eventually(lambda: state() == "OK")
+
+
+def test_change_set_tells_what_is_replaced(sandbox: Sandbox) -> None:
+    """By AWS's reference: an alarm's threshold replaces nothing, a dashboard's name does."""
+    cloudformation, wait = sandbox.client("cloudformation"), {"Delay": 1}
+    cloudformation.create_stack(StackName="compared", TemplateBody=COMPARED)
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="compared", WaiterConfig=wait)
+    changed = COMPARED.replace("Threshold: 1", "Threshold: 2").replace("Body:", "Name: new, DashboardBody:")
+    change = cloudformation.create_change_set(StackName="compared", ChangeSetName="what", TemplateBody=changed)["Id"]
+    cloudformation.get_waiter("change_set_create_complete").wait(ChangeSetName=change, WaiterConfig=wait)
+    found = [one["ResourceChange"] for one in cloudformation.describe_change_set(ChangeSetName=change)["Changes"]]
+    cloudformation.delete_stack(StackName="compared")
+    assert {one["LogicalResourceId"]: one["Replacement"] for one in found} == {"Idle": "False", "Board": "True"}
 
 
 def test_update_keeps_what_the_template_leaves_out(

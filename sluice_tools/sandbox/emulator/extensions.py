@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sluice_tools.sandbox.emulator import (
     archives,
+    change_sets,
     custom_resources,
     embedded_metrics,
     keys,
@@ -85,6 +86,7 @@ class Extensions:
         templates.install(self._settings)
         custom_resources.install()
         nested_stacks.install()
+        change_sets.install()
         self._service_metrics.install()
         self._alarms.install()
         self._groups.start()
