@@ -1,6 +1,7 @@
 """The console's handler: events in, HTML out, over ports in memory and over AWS as moto plays it."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -468,6 +469,7 @@ def test_fleets_when_hundreds_are_shown_worst_first_a_page_at_a_time() -> None:
     page = show({"view": "fleets"}, world.ports)
     needy, late = ["fleet-200", "fleet-250", "fleet-150"], ["fleet-290", "fleet-280", "fleet-007"]
     assert shown_fleets(page)[:7] == [*needy, *late, "fleet-000"]
+    assert [row.text[:9] for row in page.all("tr")[1:] if re.search(r"\blate\b", row.text)] == ["fleet-200", *late]
     assert len(shown_fleets(page)) == 25
     assert "3 of 300 need an operator" in page.text
     assert "1 to 25 of 300 fleets" in page.text

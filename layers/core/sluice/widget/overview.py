@@ -42,12 +42,17 @@ class FleetRow:
     lateness: float = 0.0  # how many target waits its oldest message had waited in the last round, if it was late
 
     @property
+    def is_late(self) -> bool:
+        """Whether it is late by the last round, or was so by its last decision in the time range."""
+        return self.lateness > 0.0 or is_late(self.latest, self.fleet)
+
+    @property
     def order(self) -> tuple[object, ...]:
         """Ascending from the worst."""
         return (
             *_need_order(self.needs, invalid=self.invalid),
             -self.lateness,
-            not is_late(self.latest, self.fleet),
+            not self.is_late,
             not self.quarantined,
             self.fleet.name,
         )
@@ -174,18 +179,18 @@ def _table(view: FleetsView) -> htpy.Node:
 
 def _row(row: FleetRow, view: FleetsView) -> htpy.Node:
     latest, arn = row.latest, view.settings.console_arn
-    late = is_late(latest, row.fleet)
+    waited = [oldest_words(latest), htpy.div(".sl-facts")[target_words(row.fleet)]]
     name = safe_text(row.fleet.name)
     return htpy.tr[
         htpy.th(scope="row")[
             [htpy.button(".sl-name", type="button")[name], call_action(arn, {"fleet": row.fleet.name}, "widget")]
             if arn
             else name,
-            htpy.div(".sl-facts")[_state(row, view.period, late=late)],
+            htpy.div(".sl-facts")[_state(row, view.period)],
         ],
         _cell(_COLUMNS[0], _capacity(latest)),
         _cell(_COLUMNS[1], number(figure_value(latest, VISIBLE)) if latest else UNKNOWN),
-        _cell(_COLUMNS[2], [oldest_words(latest), htpy.div(".sl-facts")[target_words(row.fleet)]], bad=late),
+        _cell(_COLUMNS[2], waited, bad=is_late(latest, row.fleet)),
         _cell(_COLUMNS[3], number(row.quarantined), bad=bool(row.quarantined)),
         _cell(_COLUMNS[4], number(row.drains)),
     ]
@@ -214,14 +219,14 @@ def _capacity(latest: Decision | None) -> htpy.Node:
 _MODES = {Mode.SHADOW: "shadow", Mode.PAUSED: "paused"}
 
 
-def _state(row: FleetRow, period: Period, *, late: bool) -> htpy.Node:
+def _state(row: FleetRow, period: Period) -> htpy.Node:
     """What is wrong with a fleet, in words; its mode where that is not to act."""
     pills: list[htpy.Node] = []
     if row.invalid:
         pills.append(htpy.span(".sl-pill.sl-bad")["invalid document"])
     if row.needs:
         pills.append(htpy.span(".sl-pill.sl-bad")["needs an operator"])
-    if late:
+    if row.is_late:
         pills.append(htpy.span(".sl-pill.sl-bad")["late"])
     if row.fleet.mode in _MODES:
         pills.append(htpy.span(".sl-pill.sl-warn")[_MODES[row.fleet.mode]])
