@@ -26,7 +26,7 @@ COMPILED := build/compiled/manifest.json
 setup: .venv/.done $(COMPILED) ## Make the project's environment, and compile the planner for backtests
 setup-sandbox: .venv/.done .envs/emulator/.done .envs/sam/.done .envs/workers/.done ## Make the environments of the emulator, of SAM CLI and of examples/workers as well
 setup-scan: .venv/.done .envs/scan/.done ## Make the environment of the scanners of `make check`
-setup-docs: .envs/docs/.done ## Make the environment of `make docs`
+setup-docs: .envs/docs/.done .envs/diagrams/.done ## Make the environments of `make docs`, that of its diagrams where npm is there
 setup-release: .venv/.done .envs/release/.done ## Make the environment of what `make release` runs
 setup-languages: .envs/node/.done ## Make the environment of the Node consumer in examples/languages, where npm is there
 
@@ -50,10 +50,13 @@ endef
 	$(call build_env,.envs/$*,$<)
 	touch $@
 
+# npm's: of the Node consumer, and of what draws the site's diagrams in the browser.
 .envs/node/.done: examples/languages/package-lock.json
-	mkdir -p .envs/node
-	cp examples/languages/package.json $< .envs/node/
-	if command -v npm >/dev/null; then npm ci --silent --prefix .envs/node; else echo "NO NODE ENVIRONMENT: npm is missing" >&2; fi
+.envs/diagrams/.done: docs/site/package-lock.json
+.envs/node/.done .envs/diagrams/.done:
+	mkdir -p $(@D)
+	cp $(<D)/package.json $< $(@D)/
+	if command -v npm >/dev/null; then npm ci --silent --prefix $(@D); else echo "NO $(@D): npm is missing" >&2; fi
 	touch $@
 
 $(COMPILED): | .venv/.done
@@ -122,7 +125,7 @@ format: .venv/.done ## Format the code
 	$(RUN) -m ruff format .
 
 sandbox: setup-sandbox ## Start everything on the embedded emulator, leave it running, and print what to try (CONSUMER="command": your own consumer)
-	exec $(RUN) -m sluice_tools.demo.sandbox $(if $(CONSUMER),--consumer '$(subst ','\'',$(CONSUMER))')
+	exec .venv/bin/sluice sandbox $(if $(CONSUMER),--consumer '$(subst ','\'',$(CONSUMER))')
 
 bench: setup-sandbox ## Measure speed, as ratios within one run (MESSAGES=20000 to redrive; JSON=1: one JSON list on the last line)
 	$(RUN) -m sluice_tools.bench $(if $(JSON),--json) $(if $(MESSAGES),--messages $(MESSAGES))
@@ -161,7 +164,7 @@ cli-docs: .venv/.done ## Make docs/cli.md from the code
 	$(RUN) -m sluice_tools.commands.docs
 
 # Warnings are errors: a link or an anchor that leads nowhere, and a page that no section of docs/conf.py has.
-docs: .envs/docs/.done ## Make the documentation's site in build/site; a broken link is an error
+docs: setup-docs ## Make the documentation's site in build/site; a broken link is an error
 	.envs/docs/bin/python -m sphinx --builder html --fail-on-warning --fresh-env --jobs 2 --quiet \
 	  --conf-dir docs --doctree-dir build/site-state . build/site
 	@echo "build/site/index.html"

@@ -6,12 +6,26 @@ several people, and MyST reads CommonMark and names anchors as GitHub does. MkDo
 theme gets fixes only, and their successor Zensical is younger than a year.
 """
 
+import html
+import json
 import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
 ROOT = Path(__file__).resolve().parents[1]
+MERMAID = ROOT / ".envs/diagrams/node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js"
+"""Draws diagrams in the reader's browser. It is one file, which the site has itself; `make docs` fetches it by npm."""
+# As large as its text needs; a wide one is scrolled.
+MERMAID_SETTINGS = {
+    "startOnLoad": True,
+    "theme": "neutral",
+    "flowchart": {"useMaxWidth": False},
+    "state": {"useMaxWidth": False},
+}
 
 project = "Sluice"
 release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -21,6 +35,10 @@ include_patterns = ["*.md", "docs/**.md", "examples/*/README.md"]
 suppress_warnings = ["misc.highlighting_failure"]  # examples leave parts out, which no grammar knows
 
 myst_heading_anchors = 4  # as GitHub names them
+
+if MERMAID.exists():  # without npm diagrams stay what they are in the Markdown: text
+    myst_fence_as_directive = ["mermaid"]
+    html_static_path = [str(MERMAID)]
 
 html_theme = "furo"
 html_title = f"Sluice {release}"
@@ -69,6 +87,25 @@ def add_navigation(app: Any, name: str, source: list[str]) -> None:
         source[0] += toctree("Decisions", pages(root, ("docs/adr/0*",)))
 
 
+class Diagram(Directive):
+    """A diagram in Mermaid's language, which GitHub draws as well."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """The text, which Mermaid replaces by a picture."""
+        text = html.escape("\n".join(self.content))
+        style = "background: white; overflow-x: auto"  # its lines are dark, in either theme
+        return [nodes.raw("", f'<pre class="mermaid" style="{style}">{text}</pre>', format="html")]
+
+
+def add_mermaid(app: Any, _name: str, _template: str, _context: dict[str, Any], doctree: nodes.document | None) -> None:
+    """Load what draws diagrams on pages that have some: it is 3 MB."""
+    if doctree is not None and any('class="mermaid"' in raw.astext() for raw in doctree.findall(nodes.raw)):
+        app.add_js_file(MERMAID.name)
+        app.add_js_file(None, body=f"mermaid.initialize({json.dumps(MERMAID_SETTINGS)})")
+
+
 def add_first_page(app: Any, error: Exception | None) -> None:
     """The README is what a browser opens first."""
     if error is None and app.builder.name == "html":
@@ -77,5 +114,7 @@ def add_first_page(app: Any, error: Exception | None) -> None:
 
 def setup(app: Any) -> None:
     """Sphinx's entry point."""
+    app.add_directive("mermaid", Diagram)
     app.connect("source-read", add_navigation)
+    app.connect("html-page-context", add_mermaid)
     app.connect("build-finished", add_first_page)

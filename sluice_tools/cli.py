@@ -1,17 +1,18 @@
 """The `sluice` command. Each subcommand has a module of its own, which is imported when it is called."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from cyclopts.completion.detect import ShellDetectionError
 
 from sluice_tools import compiled
 from sluice_tools.commands import frame
 from sluice_tools.commands.output import say
+from sluice_tools.extras import absent
 
 CODES = "; ".join(f"{int(code)} {code.meaning}" for code in frame.ExitCode)
 
@@ -46,11 +47,35 @@ COMMANDS = {
         "Simulate what scaling policies would have cost on past traffic.",
     ),
     "cost": ("sluice_tools.costs.command:cost", "Print what a stack costs a month, by service."),
+    "sandbox": (
+        "sluice_tools.demo.sandbox:sandbox",
+        "Run Sluice with an example on an embedded AWS emulator, without an account.",
+    ),
 }
+OF_EXTRAS = ("backtest", "sandbox")
+"""Commands that need the extra of their name."""
+
+
+def _refusal(problem: str) -> Callable[..., None]:
+    """What stands for a command whose extra is not installed."""
+
+    def refuse(*_: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> None:
+        raise frame.UsageError(problem)
+
+    return refuse
+
+
 for _name, (_where, _help) in GROUPS.items():
     app.command(_where, name=_name, help=_help)
 for _name, (_where, _help) in COMMANDS.items():
-    app.command(_where, name=_name, help=_help, help_epilogue="")  # the exit codes stand in `sluice --help` alone
+    _problem = absent(_name) if _name in OF_EXTRAS else None
+    # Completion imports every command that is there. The exit codes stand in `sluice --help` alone.
+    app.command(
+        _where if _problem is None else _refusal(_problem),
+        name=_name,
+        help=_help if _problem is None else f"{_help} Needs the extra `{_name}`.",
+        help_epilogue="",
+    )
 
 
 @app.command(name="--install-completion", help_epilogue="")

@@ -44,6 +44,7 @@ HERE = {
     "plan": "--fleet examples/plan/fleet.json --snapshot examples/plan/snapshot.json",
     "backtest": "--trace examples/plan/orders.csv --seconds-per-message 4 --policy fixed --policy keda",
     "cost": "--fleets 20 --hot-hours 8",
+    "sandbox": "",
 }
 INTRODUCTION = """\
 # The command line
@@ -59,6 +60,7 @@ function `<stack>-console`. Commands that act (`redrive start|pause|resume|stop`
 - Ids are never cut. On a terminal other cells wrap; into a pipe or a file each row is one line.
 - `--json` prints one JSON document. Times are ISO 8601 in UTC, everywhere.
 - What messages say is data: it is shown without characters that a terminal would act on.
+- `backtest` and `sandbox` need the extra of their name where the wheel is installed ([install.md](install.md)).
 - `.venv/bin/sluice --install-completion` installs completion of commands and options for bash, zsh, fish or PowerShell
   (`--shell`; `--output` for another place).
 
@@ -118,7 +120,7 @@ def _section(name: str, app: App) -> Iterator[str]:
             f"```sh\n# needs an AWS account with a stack\n.venv/bin/sluice {name} {ACCOUNT[name]}".rstrip() + "\n```\n"
         )
     elif name in HERE:
-        yield f"```sh\n.venv/bin/sluice {name} {HERE[name]}\n```\n"
+        yield f"```sh\n.venv/bin/sluice {name} {HERE[name]}".rstrip() + "\n```\n"
     own = [argument for argument in _arguments(app) if argument not in _of_common(app)]
     if own:
         yield "\n| option | default | meaning |\n|---|---|---|\n"
@@ -146,7 +148,7 @@ def _default(argument: Argument) -> str:
     if argument.required:
         return "required"
     default = argument.field_info.default
-    if default in (None, False, (), argument.field_info.empty) or isinstance(default, Mapping):
+    if default in (None, False, (), "", argument.field_info.empty) or isinstance(default, Mapping):
         return ""
     if isinstance(default, Path) and default.is_absolute():
         default = Path(os.path.relpath(default, CHECKOUT))  # the page is the same wherever the checkout is

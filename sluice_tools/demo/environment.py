@@ -17,15 +17,18 @@ from typing import Any
 
 from sluice.aws import connect
 from sluice.ports.stack import Ports
+from sluice_tools.demo.deploying import BY_SAM, ORDERS_STACK, SLUICE_STACK, Way
 from sluice_tools.demo.settings import DemoSettings
-from sluice_tools.sandbox.sandbox import ROOT, Sandbox, SandboxError
+from sluice_tools.sandbox.installation import ORDERS
+from sluice_tools.sandbox.sandbox import Sandbox, SandboxError
 
-ORDERS = ROOT / "examples/orders"
-ORDERS_STACK, SLUICE_STACK, FLEET = "orders", "sluice", "orders"
+FLEET = "orders"
 FRONT_END_TIMEOUT_S = 20.0
 """To stop: its own grace for requests under way is 5 s."""
 
 
+FUNCTIONS = ("PlannerFunction", "DrainerFunction", "RedriverFunction", "OperatorFunction", "ConsoleFunction")
+"""Outputs of Sluice's stack."""
 LONG_SKU = "carpet-silk"
 """The item of the one long order; not in the catalogue from which the load is made."""
 
@@ -183,7 +186,13 @@ class DemoEnvironment:
 
 @contextlib.contextmanager
 def running_environment(
-    settings: DemoSettings, say: Callable[[str], None], directory: Path | None = None, consumer_command: str = ""
+    settings: DemoSettings,
+    say: Callable[[str], None],
+    directory: Path | None = None,
+    consumer_command: str = "",
+    *,
+    way: Way = BY_SAM,
+    with_sluice: bool = True,
 ) -> Iterator[DemoEnvironment]:
     """Start the emulator, build and deploy both stacks, fill the database, start the front end; end all of it after.
 
@@ -193,6 +202,8 @@ def running_environment(
         directory: where logs and state go and stay, emptied first; a temporary folder without it.
         consumer_command: runs on each instance in the place of the orders' consumer, as a unit's ExecStart; there is no
             order page then.
+        way: how the stacks are deployed.
+        with_sluice: whether Sluice is deployed beside the example.
     """
     if directory is not None:
         shutil.rmtree(directory, ignore_errors=True)  # the audit must not count the database of an earlier run
@@ -205,15 +216,17 @@ def running_environment(
             work_log=sandbox.directory / "work.jsonl",
             consumer_command=consumer_command,
         )
-        say("Deploying examples/orders with sam build and sam deploy")
-        demo.orders = sandbox.deploy(ORDERS, ORDERS_STACK, orders_parameters(demo))
+        say(f"Deploying examples/orders {way.words}")
+        demo.orders = way.deploy(sandbox, ORDERS_STACK, orders_parameters(demo))
         keep_consumer(demo)
-        say("Deploying Sluice with sam build and sam deploy")
-        demo.sluice = sandbox.deploy(ROOT, SLUICE_STACK, sluice_parameters(demo))
+        if with_sluice:
+            say(f"Deploying Sluice {way.words}")
+            demo.sluice = way.deploy(sandbox, SLUICE_STACK, sluice_parameters(demo))
         demo.run_admin("init")
-        say("Invoking each function once, so that later invocations are warm")
-        for output in ("PlannerFunction", "DrainerFunction", "RedriverFunction", "OperatorFunction", "ConsoleFunction"):
-            demo.invoke(demo.sluice[output], {"warm": "up"})  # an unknown payload: it is dropped
+        if with_sluice:
+            say("Invoking each function once, so that later invocations are warm")
+            for output in FUNCTIONS:
+                demo.invoke(demo.sluice[output], {"warm": "up"})  # an unknown payload: it is dropped
         if consumer_command:
             yield demo
             return

@@ -1,26 +1,39 @@
-"""`make sandbox`: starts the demo's environment, leaves it running, and prints what to try on it.
+"""`sluice sandbox`: starts the demo's environment, leaves it running, and prints what to try on it."""
 
-With `--consumer COMMAND` the fleet's instances run that command, which finds its queue in QUEUE_URL.
-"""
-
-import argparse
 import contextlib
+import json
 import shlex
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
 from sluice_tools import docker_relay, local_invoke
-from sluice_tools.demo.environment import FLEET, ORDERS, SLUICE_STACK, DemoEnvironment, running_environment
+from sluice_tools.commands.frame import RefusedError, UsageError
+from sluice_tools.demo.deploying import BY_COMMAND, SLUICE_STACK
+from sluice_tools.demo.environment import FLEET, DemoEnvironment, running_environment, sluice_parameters
 from sluice_tools.demo.settings import DemoSettings
 from sluice_tools.interruptions import ending_in_order
-from sluice_tools.sandbox.sandbox import ROOT
+from sluice_tools.sandbox.installation import (
+    CACHE,
+    IS_WHEEL,
+    ORDERS,
+    InstallationError,
+    emulator_python,
+    make_emulator_environment,
+)
+from sluice_tools.sandbox.sandbox import ROOT, SandboxError
 from sluice_tools.sandbox.widget_page import make_page, serving
 
-STATE = ROOT / "build/sandbox"
+STATE = CACHE / "sandbox" if IS_WHEEL else ROOT / "build/sandbox"
+PARAMETERS = STATE / "parameters.json"
+"""What `sluice deploy` takes where Sluice is left out."""
+SLUICE = "sluice" if IS_WHEEL else ".venv/bin/sluice"
 STOPPING = "Stopping: the order page, the consumers, the functions and the emulator end."
 STOPPED = "Everything has stopped."
 DASHBOARD_VIEW = "?range=900&every=10"
@@ -31,34 +44,61 @@ INVOKED = ("planner-schedule-minute", "drainer-sweep", "operator-redrive-dry-run
 """Payloads of events/, one a function, to show how any of them is used."""
 
 
-def main() -> int:
-    """Set up the environment, serve the widget, and wait for Ctrl-C."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--consumer", default="", metavar="COMMAND", help="runs on each instance, as a unit's ExecStart"
-    )
-    command = parser.parse_args().consumer
+def sandbox(
+    *,
+    consumer: str = "",
+    bare: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Run an order page, a queue, a group of consumers and Sluice on an embedded AWS emulator, until Ctrl-C.
+
+    It needs no AWS account. What to open, and what to type in another terminal, is printed once all of it is up.
+
+    Args:
+        consumer: A command that each instance runs in place of the example's consumer, as a unit's ExecStart. It finds
+            its queue in QUEUE_URL. There is no order page then.
+        bare: Leave Sluice out, to deploy it yourself: the lines for that, and a file of parameters, are made for you.
+    """
+    if not consumer.isprintable():
+        raise UsageError(f"--consumer: must be one line of printable characters (got {consumer[:80]!r})")
     console = Console()
+    try:
+        with ending_in_order(STOPPING, STOPPED):
+            if not emulator_python().exists():
+                console.print("Making the emulator's environment, once: 170 MB of libraries")
+                make_emulator_environment()
+            _run(console, consumer, with_sluice=not bare)
+    except (InstallationError, SandboxError, OSError) as error:
+        raise RefusedError(str(error)) from error
+
+
+def _run(console: Console, consumer: str, *, with_sluice: bool) -> None:
+    """Set up the environment, serve the widget, and wait for a signal."""
     with (
-        ending_in_order(STOPPING, STOPPED),
-        running_environment(DemoSettings(), console.print, STATE, command) as demo,
+        running_environment(
+            DemoSettings(), console.print, STATE, consumer, way=BY_COMMAND, with_sluice=with_sluice
+        ) as demo,
         serving(
-            make_page(demo.sandbox.client("lambda"), demo.sluice["ConsoleFunction"], params={"fleet": FLEET})
+            make_page(demo.sandbox.client("lambda"), f"{SLUICE_STACK}-console", params={"fleet": FLEET})
         ) as widget_url,
         local_invokes(demo) as lines,
     ):
+        PARAMETERS.write_text(json.dumps(sluice_parameters(demo), indent=2) + "\n")
         console.print(escape(what_to_try(demo, widget_url + DASHBOARD_VIEW, lines)), soft_wrap=True)
         threading.Event().wait()
-    return 0
 
 
 @contextlib.contextmanager
 def local_invokes(demo: DemoEnvironment) -> Iterator[str]:
     """The `sam local invoke` commands, which work as long as the context lasts, or why there are none."""
+    if IS_WHEEL or not demo.sluice:
+        yield ""
+        return
     if problem := local_invoke.missing():
         yield f"  (not available: {problem})"
         return
     build = demo.sandbox.directory / "sam" / SLUICE_STACK / "build"
+    build.parent.mkdir(parents=True, exist_ok=True)
+    demo.sandbox.build(ROOT / "template.yaml", build, log=build.parent / "build.log")
     with docker_relay.container_url(demo.sandbox.url) as inside:
         template = local_invoke.write_template(build, SLUICE_STACK, inside, demo.sandbox.client("lambda"))
         # SAM CLI prefers the shell's value of a variable to the template's.
@@ -73,51 +113,55 @@ def local_invokes(demo: DemoEnvironment) -> Iterator[str]:
 def what_to_try(demo: DemoEnvironment, widget_url: str, invoke_lines: str) -> str:
     """What a user can open, and commands to paste."""
     exports = " ".join(f"{name}={value}" for name, value in demo.sandbox.env().items() if name.startswith("AWS_"))
-    dry_run = f'{{"redrive":{{"fleet":"{FLEET}","all":true,"dry_run":true}}}}'
     if demo.consumer_command:
         exports += f" QUEUE_URL={demo.orders['QueueUrl']} DEAD_LETTER_QUEUE_URL={demo.orders['DeadLetterQueueUrl']}"
         opened = f"""Each instance runs      {demo.consumer_command}
                         its output is in {_short(demo.sandbox.directory)}/instances; send to $QUEUE_URL, see below"""
-        fixed = ""
     else:
         opened = f"""The order page          {demo.front_end_url}
                         press "Send load" and watch the fleet scale out"""
-        fixed = f"""
+    if not demo.sluice:
+        widget_url += "\n                        it answers once Sluice is deployed"
+    sections = [
+        f"{opened}\nThe dashboard's widget  {widget_url}",
+        f"In another terminal{'' if IS_WHEEL else ', from this folder'}:",
+        "\n".join(f"  {line}" for line in (f"export {exports}", *_commands(demo))),
+    ]
+    if not demo.consumer_command:
+        sections.append(f"""\
 To see an order fail, order the item {FAILING_SKU} on the order page. It is not in the catalogue: the order shows as
 dead-lettered, is retried {demo.settings.max_retries} times, and is quarantined. These lines add the item and send the
 order back:
 
-{how_to_fix(demo)}
-"""
-    return f"""
-{opened}
-The dashboard's widget  {widget_url}
+{how_to_fix(demo)}""")
+    if invoke_lines:
+        sections.append(f"Each function in a container, with a payload of events/:\n\n{invoke_lines}")
+    sections.append(f"Logs and state: {_short(demo.sandbox.directory)}\nCtrl-C stops everything.")
+    return "\n" + "\n\n".join(sections)
 
-In another terminal, from this folder:
 
-  export {exports}
-  .venv/bin/sluice redrive start --fleet {FLEET} --all --dry-run --stack {SLUICE_STACK}
-  .envs/sam/bin/sam remote invoke Planner --stack-name {SLUICE_STACK} --event '{{"fleet":"{FLEET}","dry_run":true}}'
-  .envs/sam/bin/sam remote invoke Operator --stack-name {SLUICE_STACK} --event '{dry_run}'
-{fixed}
-Each function in a container, with a payload of events/:
-
-{invoke_lines}
-
-Logs and state: {_short(demo.sandbox.directory)}
-Ctrl-C stops everything."""
+def _commands(demo: DemoEnvironment) -> Iterator[str]:
+    """What to type: Sluice's own commands, and in a checkout SAM CLI's."""
+    if not demo.sluice:
+        yield f"{SLUICE} deploy --parameters {shlex.quote(_short(PARAMETERS))}"
+    yield f"{SLUICE} status"
+    yield f"{SLUICE} redrive start --fleet {FLEET} --all --dry-run"
+    if demo.sluice and not IS_WHEEL:
+        dry_run = f'{{"redrive":{{"fleet":"{FLEET}","all":true,"dry_run":true}}}}'
+        planner, operator = (
+            f".envs/sam/bin/sam remote invoke {name} --stack-name {SLUICE_STACK}" for name in ("Planner", "Operator")
+        )
+        yield f"""{planner} --event '{{"fleet":"{FLEET}","dry_run":true}}'"""
+        yield f"{operator} --event '{dry_run}'"
 
 
 def how_to_fix(demo: DemoEnvironment) -> str:
     """The lines that make orders of `FAILING_SKU` succeed, to paste below the exports."""
-    env = f"PYTHONPATH={_short(ORDERS)} DATABASE_URL={demo.database_url}"
-    return f"""  {env} .venv/bin/python -m orders.admin stock {FAILING_SKU} --price-cents 990 --count 100
-  .venv/bin/sluice redrive start --fleet {FLEET} --all --stack {SLUICE_STACK}"""
+    env = f"PYTHONPATH={shlex.quote(_short(ORDERS))} DATABASE_URL={shlex.quote(demo.database_url)}"
+    python = shlex.quote(sys.executable) if IS_WHEEL else ".venv/bin/python"
+    return f"""  {env} {python} -m orders.admin stock {FAILING_SKU} --price-cents 990 --count 100
+  {SLUICE} redrive start --fleet {FLEET} --all"""
 
 
 def _short(path: Path) -> str:
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return str(path.relative_to(ROOT)) if not IS_WHEEL and path.is_relative_to(ROOT) else str(path)

@@ -25,9 +25,10 @@ import botocore.config
 
 from sluice_tools.sam_cli import SAM, SAM_TIMEOUT_S, SamError, build_template, sam
 from sluice_tools.sandbox.emulator.settings import CALLS_ENV, INSTANCES_ENV, SETTINGS_ENV, Settings
+from sluice_tools.sandbox.installation import emulator_python
 
 ROOT = Path(__file__).resolve().parents[2]
-EMULATOR_PYTHON = ROOT / ".envs/emulator/bin/python"
+PACKAGE = Path(__file__).resolve().parents[1]
 
 REGION = "eu-central-1"
 ACCOUNT = "000000000000"
@@ -55,11 +56,12 @@ class SandboxError(RuntimeError):
 
 
 def missing() -> str | None:
-    """What must be installed before a sandbox can start, or None."""
-    for program in (EMULATOR_PYTHON, SAM):
-        if not program.exists():
-            return f"{program.relative_to(ROOT)} is missing: run `make setup-sandbox`"
-    return None
+    """What must be installed before a sandbox can start and SAM CLI can deploy into it, or None."""
+    return next((problem for program in (emulator_python(), SAM) if (problem := _missing(program))), None)
+
+
+def _missing(program: Path) -> str | None:
+    return None if program.exists() else f"{program} is missing: run `make setup-sandbox`"
 
 
 class Sandbox:
@@ -102,7 +104,7 @@ class Sandbox:
         Raises:
             SandboxError: Its environment is missing, or it does not come up within START_TIMEOUT_S.
         """
-        if problem := missing():
+        if problem := _missing(emulator_python()):
             raise SandboxError(problem)
         if self._given is not None:
             self._given.mkdir(parents=True, exist_ok=True)
@@ -110,6 +112,11 @@ class Sandbox:
         else:
             self.directory = Path(tempfile.mkdtemp(prefix="sluice-sandbox-"))
         (self.directory / "tmp").mkdir(exist_ok=True)
+        modules = self.directory / "modules"
+        modules.mkdir(exist_ok=True)
+        # The emulator finds this package there, and nothing of the environment or checkout that the package is in.
+        with contextlib.suppress(FileExistsError):
+            (modules / PACKAGE.name).symlink_to(PACKAGE)
         for attempt in range(START_ATTEMPTS):
             self.port = _free_port()
             self._spawn()
@@ -137,8 +144,8 @@ class Sandbox:
     def _spawn(self) -> None:
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [EMULATOR_PYTHON, "-m", "sluice_tools.sandbox.emulator", "--with-parent"],
-                cwd=ROOT,
+                [emulator_python(), "-m", "sluice_tools.sandbox.emulator", "--with-parent"],
+                cwd=self.directory / "modules",
                 env=self._emulator_env(),
                 stdin=subprocess.PIPE,
                 stdout=log,

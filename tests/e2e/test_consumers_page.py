@@ -8,79 +8,35 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sluice_tools.demo.sandbox import STOPPED, STOPPING
+from sluice_tools.demo.sandbox import STOPPING
 from sluice_tools.sandbox.sandbox import missing
 from tests.support.consumers_page import block_with
 from tests.support.pasted import fresh_copy
-from tests.support.processes import processes_of, until_over
+from tests.support.processes import processes_of
+from tests.support.running import UP, Running, started
 
 pytestmark = pytest.mark.sandbox
 
-UP = "Ctrl-C stops everything."
-UP_WITHIN_S, ENDED_WITHIN_S = 600.0, 120.0
-
-
-@dataclass(slots=True)
-class Running:
-    """A sandbox that a line started, in a copy of the repository."""
-
-    copy: Path
-    process: subprocess.Popen[bytes]
-
-    @property
-    def printed(self) -> str:
-        """All that it has printed so far."""
-        return (self.copy / "printed.txt").read_text()
-
-    def until_printed(self, text: str) -> None:
-        """Wait until it prints a text."""
-        until = time.monotonic() + UP_WITHIN_S
-        while text not in self.printed:
-            assert self.process.poll() is None, self.printed[-3_000:]
-            assert time.monotonic() < until, self.printed[-3_000:]
-            time.sleep(0.2)
-
-    def is_over(self) -> None:
-        """Check that it said that it stops and that all has stopped, and that no process of it is left."""
-        self.process.wait(ENDED_WITHIN_S)
-        assert until_over(processes_of(self.copy)) == [], self.printed[-3_000:]
-        assert self.printed.index(STOPPING) < self.printed.index(STOPPED)
-        assert "Traceback" not in self.printed
-
 
 @contextlib.contextmanager
-def started(line: str, directory: Path) -> Iterator[Running]:
-    """What a line starts in a copy of the repository; killed at the end, should it still run."""
+def started_in_copy(line: str, directory: Path) -> Iterator[Running]:
+    """What a line starts in a copy of the repository."""
     if problem := missing():
         pytest.skip(f"CONSUMERS PAGE NOT RUN: {problem}")
-    copy = fresh_copy(directory)
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "VIRTUAL_ENV"))}
-    with (
-        (copy / "printed.txt").open("w") as output,
-        subprocess.Popen(
-            ["bash", "-c", f"exec {line}"], cwd=copy, env=env | {"COLUMNS": "200"},
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-        ) as process,
-    ):  # fmt: skip
-        try:
-            yield Running(copy, process)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+    with started(line, fresh_copy(directory)) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def sandbox_of_celery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """What the page's first line starts, once it is up."""
-    with started(block_with("bin/celery").strip(), tmp_path_factory.mktemp("consumers")) as running:
+    with started_in_copy(block_with("bin/celery").strip(), tmp_path_factory.mktemp("consumers")) as running:
         running.until_printed(UP)
         yield running
 
@@ -90,7 +46,7 @@ def test_own_consumer_works_when_the_page_is_followed(
 ) -> None:
     """The fleet starts from no instance, does each of the tasks once, with the permissions of the instance's role."""
     (exports,) = re.findall(r"^ +(export .*)$", sandbox_of_celery.printed, re.MULTILINE)
-    copy = sandbox_of_celery.copy
+    copy = sandbox_of_celery.folder
     sent = subprocess.run(
         ["bash", "-eu", "-c", f"{exports}\n{block_with('celery_tasks.py 6')}"],
         cwd=copy, capture_output=True, text=True, timeout=60, check=False,
@@ -107,7 +63,7 @@ def test_own_consumer_works_when_the_page_is_followed(
 
 def test_everything_ends_when_ctrl_c_is_pressed_twice(sandbox_of_celery: Running) -> None:
     """Consumers, functions and emulator end and it says so, although whoever presses it is impatient."""
-    assert len(processes_of(sandbox_of_celery.copy)) >= 3
+    assert len(processes_of(sandbox_of_celery.folder)) >= 3
     for _ in range(2):  # a terminal sends it to every process of the line
         os.killpg(sandbox_of_celery.process.pid, signal.SIGINT)
         sandbox_of_celery.until_printed(STOPPING)
@@ -116,8 +72,8 @@ def test_everything_ends_when_ctrl_c_is_pressed_twice(sandbox_of_celery: Running
 
 
 def test_everything_ends_when_it_is_terminated_while_it_starts(tmp_path: Path) -> None:
-    """As from a service manager: the emulator runs, and SAM CLI builds or deploys."""
-    with started("make sandbox", tmp_path) as running:
+    """As from a service manager: the emulator runs, and the example is being deployed."""
+    with started_in_copy("make sandbox", tmp_path) as running:
         running.until_printed("Deploying examples/orders")
         running.process.terminate()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from sluice.model.draining import DrainOutcome
 from sluice.model.planning import TimedLaunch
 from sluice_tools.release import version_of
 from sluice_tools.sandbox.sandbox import ROOT, Sandbox
-from tests.support.deployed_stacks import FLEET, SHORT, STACK, Deployed, both_stacks
-from tests.support.installed import earlier_sources, install, paste, run, wheel_of
+from tests.support.deployed_stacks import FLEET, SETTINGS, STACK, Deployed
+from tests.support.installed import earlier_sources, install, paste, run, uv, wheel_of
 from tests.support.pasted import blocks
+from tests.support.running import UP, Running, started
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
@@ -78,16 +79,36 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def deployed(earlier: Path, clone: Path) -> Iterator[Deployed]:
-    """Both stacks, Sluice as the lines under "Deploy" deploy it, by the earlier version."""
+def running(clone: Path) -> Iterator[Running]:
+    """What the lines under "Try it without an account" install and start, in a folder of its own."""
+    *installing, starting = printed("Try it without an account").strip().splitlines()
+    folder = clone / "sandbox"
+    folder.mkdir()
+    worker = clone / "worker"
+    worker.write_text(WORKER)
+    worker.chmod(0o755)
+    # Another environment than that of the tool: an upgrade of the tool replaces it.
+    paste("\n".join(installing), clone, folder / "bin", **tools(folder))
+    caches = {"XDG_CACHE_HOME": str(folder), "UV_CACHE_DIR": run(uv(), "cache", "dir", cwd=clone).strip()}
+    path = os.pathsep.join([str(folder / "bin"), os.environ["PATH"]])
+    with started(f"{starting} --consumer {worker}", folder, PATH=path, **caches) as process:
+        process.until_printed(UP)
+        yield process
 
-    def deploy(sandbox: Sandbox, parameters: Mapping[str, str]) -> None:
-        (clone / "parameters.json").write_text(json.dumps(parameters))
-        said = paste(printed("Deploy", "deploy"), clone, earlier, **sandbox.env())
-        assert said.index("Stack sluice is new") < said.index("Make these changes?") < said.index("is made.")
 
-    with both_stacks(deploy, replace(SHORT, stop_grace_s=600.0), WORKER) as made:
-        yield made
+@pytest.fixture(scope="module")
+def deployed(running: Running, earlier: Path, clone: Path) -> Deployed:
+    """The wheel's own sandbox, and Sluice in it, as the lines under "Deploy" deploy it, by the earlier version."""
+    sandbox = Sandbox()
+    sandbox.port = int(re.findall(r"AWS_ENDPOINT_URL=http://127.0.0.1:(\d+)", running.printed)[0])
+    orders = sandbox.outputs("orders")
+    # The demo's own drain ends within a minute, and an upgrade may take longer.
+    parameters = json.loads((running.folder / "sluice/sandbox/parameters.json").read_text())
+    parameters |= {"Settings": json.dumps(SETTINGS), "TickSeconds": "2"}
+    (clone / "parameters.json").write_text(json.dumps(parameters))
+    said = paste(printed("Deploy", "deploy"), clone, earlier, **sandbox.env())
+    assert said.index("Stack sluice is new") < said.index("Make these changes?") < said.index("is made.")
+    return Deployed(sandbox, orders, sandbox.outputs(STACK), "", parameters)
 
 
 def sluice(programs: Path, sandbox: Sandbox, *arguments: str) -> str:
@@ -121,17 +142,22 @@ def consume(deployed: Deployed) -> list[str]:
 
 
 def test_commands_run_when_nothing_but_the_wheel_is_installed(programs: Path) -> None:
-    """Version, help and a plan; a backtest says which extra it needs; no other package is at the top."""
+    """Version, help, completion and a plan; what needs an extra says which; no other package is at the top."""
     assert run(programs / "sluice", "--version", cwd=programs).strip() == version_of(ROOT)
     assert "deploy" in run(programs / "sluice", "--help", cwd=programs)
+    completion = ["--install-completion", "--shell", "bash", "--output", programs / "completion"]
+    run(programs / "sluice", *completion, cwd=programs)
+    assert "backtest" in (programs / "completion").read_text()
     inputs = ["--fleet", ROOT / "examples/plan/fleet.json", "--snapshot", ROOT / "examples/plan/snapshot.json"]
     assert json.loads(run(programs / "sluice", "plan", *inputs, "--json", cwd=programs))["want"]
     run(programs / "sluice", "cost", cwd=programs)
     env = {"PATH": os.environ["PATH"]}
-    backtest = [programs / "sluice", "backtest", "--trace", ROOT / "examples/plan/orders.csv"]
-    refused = subprocess.run(backtest, cwd=programs, env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert refused.returncode == 2
-    assert "comes with the extra `backtest`" in refused.stderr
+    for extra, given in (("backtest", ["--trace", ROOT / "examples/plan/orders.csv"]), ("sandbox", ["--bare"])):
+        assert "Needs the extra" in run(programs / "sluice", extra, "--help", cwd=programs)
+        line = [programs / "sluice", extra, *given]
+        refused = subprocess.run(line, cwd=programs, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert refused.returncode == 2
+        assert f"comes with the extra `{extra}`" in refused.stderr
     found = (
         "import importlib.util as u; print([n for n in ('tools', 'functions', 'examples', 'tests') if u.find_spec(n)])"
     )
@@ -187,7 +213,7 @@ def test_nothing_is_lost_when_upgraded_amid_a_drain_and_a_redrive(
     assert drain.outcome is None, "it is still under way"
     eventually(lambda: ports.ledger.planner_state.memory(FLEET).learned_at > after.learned_at)  # the new code ticks
 
-    (sandbox.directory / "may-end").touch()
+    (clone / "may-end").touch()
     eventually(lambda: instance not in instances(deployed))
     (drain,) = [one for one in ports.ledger.drains.all_of(FLEET) if one.instance_id == instance]
     assert drain.outcome is DrainOutcome.COMPLETED
@@ -237,3 +263,10 @@ def test_fleet_goes_on_when_the_earlier_version_is_deployed_again(
     sandbox.client("sqs").send_message(QueueUrl=deployed.orders["QueueUrl"], MessageBody="work")
     eventually(lambda: "InService" in instances(deployed).values())
     assert consume(deployed) == ["work"]
+
+
+def test_everything_ends_when_the_wheels_sandbox_is_terminated(running: Running) -> None:
+    """As in a clone: consumers, functions and emulator end with it, and it says so."""
+    running.process.terminate()
+
+    running.is_over()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Request
 
 from sluice_tools.sandbox.sandbox import ROOT
+from tests.support.chromium import launched
 
 PYTHON = ROOT / ".envs/docs/bin/python"
+MERMAID = ROOT / ".envs/diagrams/node_modules/@mermaid-js/tiny"
 PAGES = {
     "README.md": "# A project\n\n[a guide](docs/guides/first.md#a-part)\n",
     "docs/adr/README.md": "# Decisions\n",
@@ -34,6 +38,12 @@ def build(directory: Path, more: dict[str, str]) -> subprocess.CompletedProcess[
     return subprocess.run(
         [PYTHON, *words, ".", "site"], cwd=directory, capture_output=True, text=True, timeout=300, check=False
     )
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """Chromium."""
+    yield from launched()
 
 
 def test_page_is_named_when_something_in_it_leads_nowhere(tmp_path: Path) -> None:
@@ -61,3 +71,38 @@ def test_guide_is_in_the_navigation_when_it_is_new(tmp_path: Path) -> None:
     first = (tmp_path / "site/index.html").read_text()
     assert re.search(r'<a class="reference internal" href="docs/guides/first\.html">First guide</a>', first)
     assert "First guide" in (tmp_path / "site/searchindex.js").read_text()
+
+
+@pytest.mark.browser
+def test_diagram_is_a_picture_when_a_page_is_opened(tmp_path: Path, browser: Browser) -> None:
+    """Each of the documents' diagrams, drawn by what the site itself has: nothing is fetched from elsewhere."""
+    if not MERMAID.exists():
+        pytest.skip("DIAGRAMS NOT TESTED: npm is missing, or run `make setup-docs`")
+    pages = ("docs/architecture.md", "docs/draining.md")
+    diagrams = [
+        one for page in pages for one in re.findall(r"^```mermaid$.+?^```$", read(page), re.DOTALL | re.MULTILINE)
+    ]
+    assert len(diagrams) == 4
+    done = build(tmp_path, {"docs/guides/first.md": "\n\n".join(["# First guide", "## A part", *diagrams])})
+    assert (done.returncode, done.stderr) == (0, "")
+
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(url_of(request)))
+    page.goto((tmp_path / "site/docs/guides/first.html").as_uri())
+
+    page.locator("pre.mermaid svg").nth(len(diagrams) - 1).wait_for()
+    assert page.locator("pre.mermaid svg").count() == len(diagrams)
+    assert page.get_by_text("Syntax error").count() == 0
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert "mermaid" not in (tmp_path / "site/index.html").read_text(), "a page without diagrams loads nothing for them"
+
+
+def read(page: str) -> str:
+    """A document."""
+    return (ROOT / page).read_text()
+
+
+def url_of(request: Request) -> str:
+    """What a page asked for."""
+    return request.url

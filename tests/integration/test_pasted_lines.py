@@ -21,6 +21,7 @@ TIMEOUT_S = 180.0
 SANDBOX_RUNS = "it runs until Ctrl-C; tests/e2e/test_consumers_page.py runs it"
 NOT_RUN: Mapping[str, str] = {
     **{f'make sandbox CONSUMER="{command}"': SANDBOX_RUNS for command in consumer_commands().values()},
+    ".venv/bin/sluice sandbox": "it runs until Ctrl-C; the tests of the lines of `make sandbox` run it",
     "make demo": "four minutes; tests/e2e/test_demo.py runs it",
     "make aws-smoke SANDBOX=1": "minutes; tests/e2e/test_smoke.py runs it",
     "make test": "it is what runs this test",

@@ -18,7 +18,7 @@ from sluice_tools.sandbox.sandbox import ROOT
 
 SOURCES = (
     *TEMPLATES, "pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "layers", "functions", "events",
-    "sluice_tools", "requirements", "docs/settings.schema.json",
+    "sluice_tools", "requirements", "docs/settings.schema.json", "examples/orders",
 )  # fmt: skip
 """What a wheel is built from."""
 EARLIER = "0.0.9"
