@@ -23,6 +23,7 @@ MERMAID = ROOT / ".envs/diagrams/node_modules/@mermaid-js/tiny/dist/mermaid.tiny
 MERMAID_SETTINGS = {
     "startOnLoad": True,
     "theme": "neutral",
+    "themeVariables": {"fontSize": "12px"},
     "flowchart": {"useMaxWidth": False},
     "state": {"useMaxWidth": False},
 }

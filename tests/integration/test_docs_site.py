@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Request
+from playwright.sync_api import Browser
 
 from sluice_tools.sandbox.sandbox import ROOT
 from tests.support.chromium import launched
@@ -79,16 +79,15 @@ def test_diagram_is_a_picture_when_a_page_is_opened(tmp_path: Path, browser: Bro
     if not MERMAID.exists():
         pytest.skip("DIAGRAMS NOT TESTED: npm is missing, or run `make setup-docs`")
     pages = ("docs/architecture.md", "docs/draining.md")
-    diagrams = [
-        one for page in pages for one in re.findall(r"^```mermaid$.+?^```$", read(page), re.DOTALL | re.MULTILINE)
-    ]
+    fence = re.compile(r"^```mermaid$.+?^```$", re.DOTALL | re.MULTILINE)
+    diagrams = [one for page in pages for one in fence.findall((ROOT / page).read_text())]
     assert len(diagrams) == 4
     done = build(tmp_path, {"docs/guides/first.md": "\n\n".join(["# First guide", "## A part", *diagrams])})
     assert (done.returncode, done.stderr) == (0, "")
 
     page = browser.new_page()
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(url_of(request)))
+    page.on("request", lambda request: asked.append(request.url))
     page.goto((tmp_path / "site/docs/guides/first.html").as_uri())
 
     page.locator("pre.mermaid svg").nth(len(diagrams) - 1).wait_for()
@@ -96,13 +95,3 @@ def test_diagram_is_a_picture_when_a_page_is_opened(tmp_path: Path, browser: Bro
     assert page.get_by_text("Syntax error").count() == 0
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     assert "mermaid" not in (tmp_path / "site/index.html").read_text(), "a page without diagrams loads nothing for them"
-
-
-def read(page: str) -> str:
-    """A document."""
-    return (ROOT / page).read_text()
-
-
-def url_of(request: Request) -> str:
-    """What a page asked for."""
-    return request.url
