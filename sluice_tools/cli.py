@@ -36,6 +36,10 @@ GROUPS = {
 }
 COMMANDS = {
     "deploy": ("sluice_tools.deploy.command:deploy", "Create or update a stack, after showing what would change."),
+    "publish": (
+        "sluice_tools.deploy.publish:publish",
+        "Put templates and code into a bucket, for Terraform, CDK and the console.",
+    ),
     "status": ("sluice_tools.commands.status:status", "Show the fleets: capacity, last decision, drains and redrives."),
     "decisions": ("sluice_tools.commands.status:decisions", "Show what the planner decided for a fleet, and why."),
     "doctor": ("sluice_tools.doctor:doctor", "Check that a fleet can use its queues and its Auto Scaling group."),

@@ -19,6 +19,7 @@ PAGE_PATH = CHECKOUT / "docs/cli.md"
 # An example for each command. Those of ACCOUNT need a deployed stack, the others run anywhere.
 ACCOUNT = {
     "deploy": "--parameters parameters.json --dry-run",
+    "publish": "--bucket your-bucket",
     "doctor": "--stack sluice --fleet orders",
     "status": "",
     "decisions": "--fleet orders --since 2h --why",

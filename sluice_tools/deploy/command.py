@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -56,7 +57,7 @@ def deploy(
     aws = aws or AwsOptions()
     if template != "main" and aws.stack == DEFAULT_STACK:
         raise UsageError(f"--stack: must be given with --template {template}, as in --stack {DEFAULT_STACK}-invoices")
-    with _as_command_errors(aws):
+    with as_command_errors(f"stack {aws.stack}"):
         values = given(set_, parameters)
         body = Template.load(template_file(FILES[template]))
         stack = Stack(cloudformation=aws.client("cloudformation"), name=aws.stack)
@@ -72,8 +73,7 @@ def deploy(
         agreed = False
         try:
             if not aws.as_json:
-                to = str(body.body["Mappings"]["Release"]["Sluice"]["Version"])
-                _show(stack.name, changes, None if before is None else _version(before), to)
+                _show(stack.name, changes, None if before is None else _version(before), version_of(body))
             agreed = not dry_run and (yes or _confirmed())
         finally:
             if not agreed:
@@ -85,8 +85,8 @@ def deploy(
 
 
 @contextmanager
-def _as_command_errors(aws: AwsOptions) -> Iterator[None]:
-    """Errors of the deployment as those of a command."""
+def as_command_errors(subject: str) -> Iterator[None]:
+    """Errors of a deployment as those of a command; of AWS's own, `subject` says what they are about."""
     try:
         yield
     except ParametersError as error:
@@ -96,21 +96,31 @@ def _as_command_errors(aws: AwsOptions) -> Iterator[None]:
     except StackError as error:
         raise RefusedError(*error.problems) from error
     except (ClientError, BotoCoreError) as error:
-        raise UnreachableError(f"stack {aws.stack}: {error}") from error
+        raise UnreachableError(f"{subject}: {error}") from error
 
 
 def _bucket(aws: AwsOptions, name: str | None) -> Bucket:
     """The bucket for uploads: the caller's, or this account's own, which is made where it is missing."""
-    s3 = aws.client("s3")
-    region = s3.meta.region_name
-    domain = DOMAINS.get(s3.meta.partition, "amazonaws.com")
     if name is not None:
-        return Bucket(s3=s3, name=name, region=region, domain=domain)
+        return bucket_named(aws, name)
     account = aws.client("sts").get_caller_identity()["Account"]
-    own = Bucket(s3=s3, name=f"sluice-deployments-{account}-{region}", region=region, domain=domain, owner=account)
+    any_name = bucket_named(aws, "")
+    own = replace(any_name, name=f"sluice-deployments-{account}-{any_name.region}", owner=account)
     if own.make() and not aws.as_json:
         say(f"Made the bucket {own.name} for templates and code.")
     return own
+
+
+def bucket_named(aws: AwsOptions, name: str, prefix: str = "sluice") -> Bucket:
+    """A bucket of the caller's."""
+    s3 = aws.client("s3")
+    domain = DOMAINS.get(s3.meta.partition, "amazonaws.com")
+    return Bucket(s3=s3, name=name, region=s3.meta.region_name, domain=domain, prefix=prefix)
+
+
+def version_of(template: Template) -> str:
+    """The version of Sluice that a template is of."""
+    return str(template.body["Mappings"]["Release"]["Sluice"]["Version"])
 
 
 def _confirmed() -> bool:
@@ -135,7 +145,8 @@ def _show(name: str, changes: list[Change], version: str | None, to: str) -> Non
     if version is None:
         say(f"Stack {name} is new: Sluice {to}. {summary(changes)}")
     else:
-        step = f"stays Sluice {to}" if version == to else f"is updated from Sluice {version} to {to}"
+        goes = "goes back" if _parts(to) < _parts(version) else "is updated"
+        step = f"stays Sluice {to}" if version == to else f"{goes} from Sluice {version} to {to}"
         say(f"Stack {name} {step}. {summary(changes)}")
     rows = [(one.action, one.logical_id, one.kind, ", ".join(one.properties)) for one in changes]
     show_table(("change", "resource", "type", "what of it"), rows)
@@ -145,6 +156,10 @@ def _show(name: str, changes: list[Change], version: str | None, to: str) -> Non
 
 def _version(described: Mapping[str, Any]) -> str:
     return _outputs(described).get("Version", UNKNOWN)
+
+
+def _parts(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdecimal()]
 
 
 def _outputs(described: Mapping[str, Any]) -> dict[str, str]:

@@ -5,7 +5,8 @@ What is there already is not uploaded again, so the same build of Sluice is the 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ class Bucket:
             BucketError: the bucket is missing, or S3 refused it.
         """
         key = f"{self.prefix}/{hashlib.sha256(content).hexdigest()}{suffix}"
-        try:
+        with self._uploading():
             try:
                 self.s3.head_object(Bucket=self.name, Key=key, **self._owned)
             except ClientError as error:
@@ -93,9 +94,25 @@ class Bucket:
                 if _status(error) not in {403, 404}:
                     raise
                 self.s3.put_object(Bucket=self.name, Key=key, Body=content, **self._owned)
+        return key
+
+    def put_as(self, content: bytes, path: str) -> str:
+        """Upload something under a name; its key.
+
+        Raises:
+            BucketError: the bucket is missing, or S3 refused it.
+        """
+        key = f"{self.prefix}/{path}"
+        with self._uploading():
+            self.s3.put_object(Bucket=self.name, Key=key, Body=content, **self._owned)
+        return key
+
+    @contextmanager
+    def _uploading(self) -> Iterator[None]:
+        try:
+            yield
         except ClientError as error:
             raise BucketError(f"nothing can be uploaded to bucket {self.name}: {_why(error)}") from error
-        return key
 
     def url(self, key: str) -> str:
         """The URL of an object, as CloudFormation takes it for a template."""
@@ -116,8 +133,31 @@ def upload(folder: Path, name: str, bucket: Bucket) -> str:
     Raises:
         BucketError: the bucket cannot be used.
     """
+    return bucket.url(bucket.put(_document(folder, name, bucket), ".template"))
+
+
+def publish_templates(folder: Path, names: Sequence[str], version: str, bucket: Bucket) -> dict[str, str]:
+    """Upload templates under their own names in a folder of the version, with all that they name.
+
+    Args:
+        folder: what `build` made.
+        names: the templates.
+        version: the folder in the bucket, below its prefix.
+        bucket: where to.
+
+    Returns:
+        The URL of each.
+
+    Raises:
+        BucketError: the bucket cannot be used.
+    """
+    return {name: bucket.url(bucket.put_as(_document(folder, name, bucket), f"{version}/{name}")) for name in names}
+
+
+def _document(folder: Path, name: str, bucket: Bucket) -> bytes:
+    """A template with what it names uploaded, as JSON."""
     body = packed(Template.load(folder / name).body, folder, bucket)
-    return bucket.url(bucket.put(json.dumps(body, separators=(",", ":")).encode(), ".template"))
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def packed(body: Mapping[str, Any], folder: Path, bucket: Bucket) -> dict[str, Any]:

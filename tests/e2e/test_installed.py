@@ -259,7 +259,7 @@ def test_fleet_goes_on_when_the_earlier_version_is_deployed_again(
 
     said = sluice(earlier, sandbox, "deploy", "--yes")
 
-    assert f"is updated from Sluice {version_of(ROOT)} to " in said
+    assert f" from Sluice {version_of(ROOT)} to " in said
     sandbox.client("sqs").send_message(QueueUrl=deployed.orders["QueueUrl"], MessageBody="work")
     eventually(lambda: "InService" in instances(deployed).values())
     assert consume(deployed) == ["work"]

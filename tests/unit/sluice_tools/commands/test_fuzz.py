@@ -70,6 +70,7 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MemoryAccount:
     documents = {"orders": SimpleNamespace(text=fleet), "main": SimpleNamespace(text="{")}
     monkeypatch.setattr(fleet_options, "ParameterDocuments", lambda *_: SimpleNamespace(all=lambda: documents))
     monkeypatch.setattr("sluice_tools.deploy.command.deployment_folder", lambda: CHECKOUT)
+    monkeypatch.setattr("sluice_tools.deploy.publish.deployment_folder", no_history)
     monkeypatch.setattr("sluice_tools.demo.sandbox._run", lambda *_, **__: None)
     run = simulated(tmp_path)
     monkeypatch.setattr(command, "_run", lambda *_: ([run], [run]))

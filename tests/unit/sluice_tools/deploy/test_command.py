@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sluice_tools.commands.aws_options import AwsOptions
-from sluice_tools.deploy import command, stack
+from sluice_tools.deploy import command, publish, stack
 from tests.support.command_line import run, set_up_caller
 from tests.support.fake_cloudformation import FakeCloudFormation
 
@@ -130,6 +130,19 @@ def test_other_parameters_stay_when_one_is_changed(
     assert "Stack sluice is updated from Sluice 0.1.0 to 0.2.0." in capsys.readouterr().out
 
 
+def test_version_is_said_to_go_back_when_an_older_one_is_deployed(
+    fake: FakeCloudFormation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As whoever agrees must see."""
+    for name in ("template.yaml", "fleet.yaml", "queue.yaml"):
+        (tmp_path / name).write_text(TEMPLATE.replace("0.2.0", "0.0.19"))
+    fake.status, fake.parameters = "CREATE_COMPLETE", {"QueueUrl": "q", "GroupName": "g", "TargetWaitSeconds": "60"}
+
+    assert run("deploy", "--dry-run") == 0
+
+    assert "Stack sluice goes back from Sluice 0.1.0 to 0.0.19." in capsys.readouterr().out
+
+
 def test_data_that_goes_is_pointed_out_when_shown(fake: FakeCloudFormation, capsys: pytest.CaptureFixture[str]) -> None:
     """Below the table."""
     change = {"Action": "Modify", "Replacement": "True", "LogicalResourceId": "Ledger"}
@@ -195,3 +208,34 @@ def test_answer_is_one_document_when_asked_for_json(
         "changes": [{"action": "add", "resource": "Planner", "type": "AWS::Lambda::Function"}],
         "outputs": {"Version": "0.1.0"},
     }
+
+
+@pytest.mark.usefixtures("fake")
+def test_urls_are_printed_when_published(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whole, as a table and as JSON."""
+    monkeypatch.setattr(publish, "deployment_folder", lambda: tmp_path)
+    url = "https://s3.eu-west-1.amazonaws.com/mine/sluice/0.2.0/queue.yaml"
+
+    assert run("publish", "--bucket", "mine") == 0
+    assert url in capsys.readouterr().out
+    assert run("publish", "--bucket", "mine", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["templates"]["queue.yaml"] == url
+
+
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--stack", "other"], "--stack: cannot be given"),
+        (["--prefix", "/sluice"], "--prefix: must be names of folders"),
+        (["--prefix", "a" * 201], "--prefix: must be names of folders"),
+    ],
+)
+def test_publishing_is_refused_when_an_option_cannot_be_used(
+    given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is uploaded."""
+    assert run("publish", "--bucket", "mine", *given) == 2
+    assert said in capsys.readouterr().err

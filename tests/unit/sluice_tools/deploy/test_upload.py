@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from sluice_tools.deploy.upload import Bucket, BucketError, upload
+from sluice_tools.deploy.upload import Bucket, BucketError, publish_templates, upload
 
 TEMPLATE = """\
 Transform: AWS::Serverless-2016-10-31
@@ -106,6 +106,22 @@ def test_nothing_is_uploaded_again_when_it_is_there(folder: Path) -> None:
     count = len(s3.named("put_object"))
 
     assert (upload(folder, "template.yaml", bucket), len(s3.named("put_object"))) == (first, count)
+
+
+def test_templates_have_their_names_when_published(folder: Path) -> None:
+    """In the version's folder, with the same content as when deployed; a second time they are written again."""
+    s3 = FakeS3(mine="123456789012")
+    bucket = Bucket(s3=s3, name="mine", region="eu-west-1", prefix="tools/sluice")
+    deployed = upload(folder, "template.yaml", bucket)
+
+    for _ in range(2):
+        urls = publish_templates(folder, ("template.yaml", "fleet.yaml"), "0.2.0", bucket)
+
+    assert urls == {
+        name: f"https://s3.eu-west-1.amazonaws.com/mine/tools/sluice/0.2.0/{name}"
+        for name in ("template.yaml", "fleet.yaml")
+    }
+    assert s3.objects["tools/sluice/0.2.0/template.yaml"] == s3.objects[deployed.split("/mine/")[1]]
 
 
 @pytest.mark.parametrize("region", ["eu-west-1", "us-east-1"])
