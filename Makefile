@@ -125,7 +125,7 @@ format: .venv/.done ## Format the code
 	$(RUN) -m ruff format .
 
 sandbox: setup-sandbox ## Start everything on the embedded emulator, leave it running, and print what to try (CONSUMER="command": your own consumer)
-	exec .venv/bin/sluice sandbox $(if $(CONSUMER),--consumer '$(subst ','\'',$(CONSUMER))')
+	exec $(RUN) -m sluice_tools.cli sandbox $(if $(CONSUMER),--consumer '$(subst ','\'',$(CONSUMER))')
 
 bench: setup-sandbox ## Measure speed, as ratios within one run (MESSAGES=20000 to redrive; JSON=1: one JSON list on the last line)
 	$(RUN) -m sluice_tools.bench $(if $(JSON),--json) $(if $(MESSAGES),--messages $(MESSAGES))

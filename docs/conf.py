@@ -13,9 +13,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from docutils import nodes
-from docutils.parsers.rst import Directive
-
 ROOT = Path(__file__).resolve().parents[1]
 MERMAID = ROOT / ".envs/diagrams/node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js"
 """Draws diagrams in the reader's browser. It is one file, which the site has itself; `make docs` fetches it by npm."""
@@ -88,21 +85,25 @@ def add_navigation(app: Any, name: str, source: list[str]) -> None:
         source[0] += toctree("Decisions", pages(root, ("docs/adr/0*",)))
 
 
-class Diagram(Directive):
-    """A diagram in Mermaid's language, which GitHub draws as well."""
+def diagram_directive() -> type:
+    """What makes a diagram in Mermaid's language, which GitHub draws as well, an element that Mermaid replaces."""
+    from docutils import nodes  # noqa: PLC0415 - tests read this file where Sphinx is not installed
+    from docutils.parsers.rst import Directive  # noqa: PLC0415
 
-    has_content = True
+    class Diagram(Directive):
+        has_content = True
 
-    def run(self) -> list[nodes.Node]:
-        """The text, which Mermaid replaces by a picture."""
-        text = html.escape("\n".join(self.content))
-        style = "background: white; overflow-x: auto"  # its lines are dark, in either theme
-        return [nodes.raw("", f'<pre class="mermaid" style="{style}">{text}</pre>', format="html")]
+        def run(self) -> list[nodes.Node]:
+            text = html.escape("\n".join(self.content))
+            style = "background: white; overflow-x: auto"  # its lines are dark, in either theme
+            return [nodes.raw("", f'<pre class="mermaid" style="{style}">{text}</pre>', format="html")]
+
+    return Diagram
 
 
-def add_mermaid(app: Any, _name: str, _template: str, _context: dict[str, Any], doctree: nodes.document | None) -> None:
+def add_mermaid(app: Any, _name: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
     """Load what draws diagrams on pages that have some: it is 3 MB."""
-    if doctree is not None and any('class="mermaid"' in raw.astext() for raw in doctree.findall(nodes.raw)):
+    if '<pre class="mermaid"' in context.get("body", ""):
         app.add_js_file(MERMAID.name)
         app.add_js_file(None, body=f"mermaid.initialize({json.dumps(MERMAID_SETTINGS)})")
 
@@ -115,7 +116,7 @@ def add_first_page(app: Any, error: Exception | None) -> None:
 
 def setup(app: Any) -> None:
     """Sphinx's entry point."""
-    app.add_directive("mermaid", Diagram)
+    app.add_directive("mermaid", diagram_directive())
     app.connect("source-read", add_navigation)
     app.connect("html-page-context", add_mermaid)
     app.connect("build-finished", add_first_page)
