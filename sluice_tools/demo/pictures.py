@@ -1,21 +1,15 @@
 """Pictures of the order page and the dashboard's widget, taken in headless Chromium while the story goes on."""
 
-import os
-import shutil
 import time
 from dataclasses import dataclass
 
 from playwright.sync_api import Error, Page, sync_playwright
 
+from sluice_tools import chromium
 from sluice_tools.demo.environment import FLEET, DemoEnvironment
 from sluice_tools.order_traffic import Traffic
 from sluice_tools.sandbox.widget_page import make_page, serving
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-)
 PATIENCE_MS = 30_000
 """Each step takes below a second on an idle machine."""
 
@@ -46,13 +40,13 @@ def take_pictures(demo: DemoEnvironment, traffic: Traffic, sku: str) -> Pictures
         traffic: counts the order as one of its own.
         sku: what is ordered.
     """
-    chromium = os.environ.get("SLUICE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if chromium is None:
+    program = chromium.program()
+    if program is None:
         return Pictures(missing="Chromium is not installed")
     widget = make_page(demo.sandbox.client("lambda"), demo.sluice["ConsoleFunction"], params={"fleet": FLEET})
     try:
         with sync_playwright() as playwright, serving(widget) as widget_url:
-            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
+            browser = playwright.chromium.launch(executable_path=program, args=chromium.FLAGS)
             try:
                 page = browser.new_page(viewport={"width": 900, "height": 700}, device_scale_factor=1.5)
                 page.set_default_timeout(PATIENCE_MS)

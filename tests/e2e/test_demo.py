@@ -94,7 +94,7 @@ def test_page_and_pictured_timeline_have_the_story_when_it_is_over(story: Story,
 def test_order_page_and_widget_are_pictured_when_there_is_a_browser(story: Story) -> None:
     """An order was placed on the one, and counted; the other shows the two failure groups."""
     if story.pictures.missing == "Chromium is not installed":
-        pytest.skip("PICTURES NOT TESTED: install Debian's package chromium")
+        pytest.skip("PICTURES NOT TESTED: install Debian's package chromium-headless-shell")
     assert story.pictures.missing == ""
     assert all(one.png.startswith(b"\x89PNG") and len(one.png) > 10_000 for one in story.pictures.taken)
     assert len(story.pictures.taken) == 2

@@ -4,7 +4,6 @@
 """
 
 import os
-import shutil
 import socket
 import threading
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from examples.orders.orders.consumer import Consumer
 from examples.orders.orders.handling import Handler
@@ -22,20 +21,10 @@ from examples.orders.orders.keeper import Keeper
 from examples.orders.orders.sqs import QueueError
 from examples.orders.orders.store import Store
 from examples.orders.orders.web import FrontEnd
+from tests.support.chromium import launched
 from tests.support.orders_fakes import MemoryQueue, MemoryWorkLog, new_store
 
 pytestmark = pytest.mark.browser
-
-CHROMIUM_ARGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 PICTURE = Path(__file__).parents[2] / "docs/img/order-page.png"
 LONG_S = 30.0
@@ -57,13 +46,7 @@ class Shop:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("BROWSER TESTS NOT RUN: Chromium not found; install Debian's package chromium")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGS)
-        yield running
-        running.close()
+    yield from launched()
 
 
 @pytest.fixture
