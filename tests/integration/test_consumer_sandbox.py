@@ -25,7 +25,7 @@ pytestmark = pytest.mark.sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOK = "sluice-drain"
-ORDERLY = "trap 'sleep 0.5; echo drained; exit 0' TERM; while :; do sleep 0.05; done"
+ORDERLY = "trap 'kill $!; sleep 0.5; echo drained; exit 0' TERM; sleep 1000 & wait"
 """A consumer of which nothing was changed: it finishes on SIGTERM, as any unit should."""
 CONSUMER = """
 import sys, time

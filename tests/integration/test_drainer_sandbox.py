@@ -28,9 +28,9 @@ from tests.integration.contract_worlds import AwsWorld
 
 pytestmark = pytest.mark.sandbox
 
-ORDERLY = "trap 'sleep 0.3; echo drained; exit 0' TERM; while :; do sleep 0.05; done"
+ORDERLY = "trap 'kill $!; sleep 0.3; echo drained; exit 0' TERM; sleep 1000 & wait"
 """A consumer that finishes what it is at when asked to stop."""
-STUBBORN = "trap '' TERM; while :; do sleep 0.1; done"
+STUBBORN = "trap '' TERM; exec sleep 1000"
 """A consumer that ignores SIGTERM."""
 SWEEP = {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
 CALLS_AT_THE_START, CALLS_AT_THE_END = 8, 6

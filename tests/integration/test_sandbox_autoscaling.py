@@ -18,7 +18,7 @@ from sluice_tools.sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.sandbox
 
-STUBBORN = "trap '' TERM; while :; do sleep 0.1; done"
+STUBBORN = "trap '' TERM; exec sleep 1000"
 """A command that ignores SIGTERM."""
 
 

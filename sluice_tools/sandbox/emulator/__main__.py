@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 
-from sluice_tools.sandbox.emulator import host
+from sluice_tools.sandbox.emulator import host, serving
 from sluice_tools.sandbox.emulator.extensions import Extensions
 from sluice_tools.sandbox.emulator.settings import SETTINGS_ENV, Settings
 
@@ -43,6 +43,7 @@ def main() -> None:
     settings = Settings.from_json(os.environ.get(SETTINGS_ENV, "{}"))
     extensions = Extensions(settings)
     extensions.install()
+    serving.install()
     if "--with-parent" in sys.argv:
         sys.argv.remove("--with-parent")
         watch = threading.Thread(target=_end_with_parent, args=(extensions,), name="sandbox-parent", daemon=True)

@@ -65,6 +65,7 @@ class Machine:
         self.systemd = Systemd(self._units, targets, self._runtime)
         self._lock = threading.Lock()
         self._powered = False
+        self._crashed = False
         self._scripts: set[subprocess.Popen[bytes]] = set()
 
     # --- what it is ---
@@ -86,11 +87,13 @@ class Machine:
 
     @property
     def died(self) -> bool:
-        """Whether the machine ended by itself: its units were killed or failed, and nobody had asked them to stop.
+        """Whether the machine ended by itself: its host crashed, or its units failed and nobody had asked them to stop.
 
         A unit that exits with 0 is done, and its machine idles.
         """
-        return self._powered and bool(self._units) and all(unit.failed_by_itself for unit in self._units)
+        if not self._powered or not self._units:
+            return False
+        return self._crashed or all(unit.failed_by_itself for unit in self._units)
 
     @property
     def exit_code(self) -> int | None:
@@ -119,7 +122,8 @@ class Machine:
             unit.stop(wait=False)
 
     def kill(self) -> None:
-        """SIGKILL to everything on the machine, as a crash of the host would."""
+        """SIGKILL to everything on the machine, as a crash of the host would, whatever a unit was asked to do."""
+        self._crashed = True
         for unit in self._units:
             unit.kill()
         self._kill_scripts()

@@ -404,18 +404,18 @@ class RunCommand:
         shim = self._shims / "systemctl"
         program = str(Path(__file__).with_name("systemctl.py"))
         shim.write_text(
-            f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -I {shlex.quote(program)} {shlex.quote(self._endpoint)} "
+            f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -S {shlex.quote(program)} {shlex.quote(self._endpoint)} "
             '"$SLUICE_SANDBOX_MACHINE" "$@"\n'
         )
         shim.chmod(0o755)
 
-    def _systemctl(self, match: re.Match[str], body: Mapping[str, Any]) -> dict[str, Any]:
-        """Body: ``{"arguments": [...]}``; answers the exit code, and what to print."""
+    def _systemctl(self, match: re.Match[str], body: Mapping[str, Any]) -> str:
+        """Body: ``{"arguments": ...}``, in hexadecimal; answers the exit code, and what to print. NUL parts them."""
         machine = self._machines.get(match["id"])
         if machine is None:
             raise NotFoundError(f"no instance {match['id']}")
-        exit_code, text, error = machine.systemd.systemctl(body["arguments"])
-        return {"exit_code": exit_code, "text": text, "error": error}
+        exit_code, text, error = machine.systemd.systemctl(bytes.fromhex(body["arguments"]).decode().split("\0"))
+        return f"{exit_code}\0{text}\0{error}"
 
 
 def _public_command(command: Command) -> dict[str, Any]:
