@@ -78,6 +78,16 @@ def test_unit_is_killed_when_its_stop_timeout_is_over(make: Make) -> None:
     assert sorted(shown(machine, *names)) == sorted(["failed", "timeout", "2", "9"])
 
 
+def test_machine_has_died_when_its_host_crashes_amid_a_stop(make: Make) -> None:
+    """What ended its units was not the stop that they were asked for; nothing answers on it any more."""
+    machine = make(STUBBORN)
+    eventually(lambda: lines(machine) == ["begun"])
+    assert machine.systemd.systemctl(["stop", "--no-block", "--", NAME])[0] == 0
+    assert (machine.died, machine.agent_online) == (False, True)
+    machine.kill()
+    assert (machine.died, machine.agent_online) == (True, False)
+
+
 def test_unit_stops_by_a_drop_in_once_systemd_has_read_it(make: Make) -> None:
     """A runtime drop-in changes nothing before daemon-reload, and nothing after the one that follows its removal."""
     machine = make(LOOP, stop_timeout_s=90.0)
