@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from sluice_tools import release
 from sluice_tools.deploy.build import TEMPLATES
-from sluice_tools.release import ReleaseError, problems, set_version, template_version, version_of
+from sluice_tools.release import SECTION, ReleaseError, problems, set_version, template_version, version_of
 
 ROOT = Path(__file__).resolve().parents[3]
 TODAY = date(2026, 12, 1)
@@ -59,6 +60,16 @@ def commit(directory: Path) -> None:
 def test_template_has_the_projects_version_when_compared(name: str) -> None:
     """So every deployed stack says in its outputs which version it is from."""
     assert template_version(ROOT / name) == version_of(ROOT)
+
+
+def test_changelog_has_the_projects_version_when_read() -> None:
+    """With a date and changes, below what is not released."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+    unreleased, version = SECTION.findall(text)[:2]
+
+    assert unreleased == "Unreleased"
+    assert re.fullmatch(rf"{re.escape(version_of(ROOT))} - \d{{4}}-\d\d-\d\d", version)
+    assert "\n### Added\n" in text.partition(f"## {version}\n")[2]
 
 
 def test_release_is_clear_when_its_version_is_set_and_committed(checkout: Path) -> None:
