@@ -116,7 +116,7 @@ def _build_one(source: Path, logical_id: str, archive: Path) -> None:
                 f"{source}: make build-{logical_id} failed:\n{(done.stdout + done.stderr).strip()[-4_000:]}"
             )
         partial = archive.with_suffix(".partial")
-        _pack(result, partial)
+        pack(result, partial)
         partial.rename(archive)
 
 
@@ -126,7 +126,7 @@ def _environ() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"} | {"PATH": path}
 
 
-def _pack(folder: Path, archive: Path) -> None:
+def pack(folder: Path, archive: Path) -> None:
     """An archive of a folder that is the same to the byte for the same contents."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):

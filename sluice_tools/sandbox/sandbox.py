@@ -24,6 +24,7 @@ import boto3
 import botocore.config
 
 from sluice_tools.sam_cli import SAM, SAM_TIMEOUT_S, SamError, build_template, sam
+from sluice_tools.sandbox.archives import archived_template
 from sluice_tools.sandbox.emulator.settings import CALLS_ENV, INSTANCES_ENV, SETTINGS_ENV, Settings
 from sluice_tools.sandbox.installation import emulator_python
 
@@ -297,7 +298,7 @@ class Sandbox:
         given = ["--parameter-overrides", *overrides] if overrides else []
         source = template_dir / template
         if build:
-            source = self.build(source, work / "build", log=work / "build.log")
+            source = self.build_archives(source, work / "build", log=work / "build.log")
         self.sam(
             "deploy", "--template-file", str(source), "--stack-name", stack_name,
             "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar",
@@ -331,6 +332,17 @@ class Sandbox:
         """
         try:
             return build_template(template, into, environ=self.sam_env(), log=log)
+        except SamError as error:
+            raise SandboxError(str(error)) from error
+
+    def build_archives(self, template: Path, into: Path, *, log: Path) -> Path:
+        """As `build`, in the form that costs least to deploy: `archived_template`.
+
+        Raises:
+            SandboxError: As `build`.
+        """
+        try:
+            return archived_template(template, into, environ=self.sam_env(), log=log)
         except SamError as error:
             raise SandboxError(str(error)) from error
 

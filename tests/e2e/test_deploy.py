@@ -409,7 +409,9 @@ def test_stack_is_updated_in_place_when_parameters_change(deployed: Any) -> None
 
     # The same prefix as `--guided` chose: what did not change is found where it is.
     changed = {**deployed.parameters, "Mode": "shadow"}
-    deployed.sandbox.deploy(ROOT, "sluice", changed, sam_args=("--s3-prefix", "sluice"))
+    folder = deployed.sandbox.directory / "built-again"
+    deployed.sandbox.build(ROOT / "template.yaml", folder, log=folder.with_suffix(".log"))
+    deployed.sandbox.deploy(folder, "sluice", changed, build=False, sam_args=("--s3-prefix", "sluice"))
 
     document = deployed.sandbox.client("ssm").get_parameter(Name=deployed.sluice["FleetDocument"])
     assert json.loads(document["Parameter"]["Value"])["mode"] == "shadow"

@@ -157,7 +157,7 @@ def test_prod_is_whole_when_deployed_by_its_configuration(deployed: Any, tmp_pat
     settings = '{"limits": {"max_step": 3}}'
     answered = {name: deployed.parameters[name] for name in ("QueueUrl", "DeadLetterQueueUrl", "GroupName")}
     answered |= {"TargetWaitSeconds": "60", "Settings": settings}
-    template = deployed.sandbox.build(ROOT / "template.yaml", tmp_path / "built", log=tmp_path / "build.log")
+    template = deployed.sandbox.build_archives(ROOT / "template.yaml", tmp_path / "built", log=tmp_path / "build.log")
     questions = Template.load(ROOT / "template.yaml").parameters
     answers = ["sluice-prod", REGION, *(answered.get(name, "") for name in questions), "", "y", "n", "y", "", ""]
 
@@ -179,7 +179,7 @@ def test_settings_arrive_when_given_as_documented(deployed: Any, tmp_path: Path,
     config = tmp_path / "samconfig.toml"
     shutil.copy(ROOT / "samconfig.toml", config)
     (tmp_path / "parameters.yaml").write_text(PARAMETERS_FILE)
-    template = deployed.sandbox.build(ROOT / "template.yaml", tmp_path / "built", log=tmp_path / "build.log")
+    template = deployed.sandbox.build_archives(ROOT / "template.yaml", tmp_path / "built", log=tmp_path / "build.log")
     four = {name: deployed.parameters[name] for name in ("QueueUrl", "DeadLetterQueueUrl", "GroupName")}
     more = [f"{name}={value}" for name, value in (four | {"TargetWaitSeconds": "60"}).items()]
     documented = shlex.split(COMMAND_LINE)[2:] if way == "a command line" else ["--parameter-overrides", FILE_ARGUMENT]
