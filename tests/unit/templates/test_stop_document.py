@@ -236,7 +236,8 @@ def test_what_the_instance_took_to_begin_the_stop_is_not_given_to_the_service(
 
 HANDLES = "import signal, time; signal.signal(15, print); print(flush=True); time.sleep(60)"
 IN_THE_BACKGROUND = "trap 'wait' TERM; sleep 60 & echo; wait"
-IN_THE_FOREGROUND = "trap 'exit 0' TERM; /bin/sh -c 'echo; exec sleep 60'; :"
+SLEEPS = "import time; print(flush=True); time.sleep(60)"  # it tells once it is no longer the shell's fork
+IN_THE_FOREGROUND = f"trap 'exit 0' TERM; {sys.executable} -c '{SLEEPS}'; :"
 
 
 @pytest.mark.parametrize(
