@@ -9,13 +9,13 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-v
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from sluice.memory.clock import Clock
 from sluice.memory.queue_limits import MAX_BYTES, MAX_IN_FLIGHT, check_visibility, fault_of
 from sluice.memory.queue_moves import MoveTasks
 from sluice.memory.queue_state import COUNTING_PERIOD_S, HeldMessage, QueueState, as_received, order_of
+from sluice.model.frozen import replace
 from sluice.model.observed import QueueReading, Reading, Series
 from sluice.model.redriving import Attribute, Message, MoveTask
 from sluice.ports.aws_services import EARLIER_FAILED, MOVE_MAX_PER_S, BatchAnswer, QueueFacts
@@ -172,7 +172,8 @@ class MemoryQueue:
         queue, now = self._queue(queue_url), self._clock()
         check_visibility(visibility_s)
         queue.expire(now)
-        if sum(1 for held in queue.held.values() if held.in_flight(now)) >= MAX_IN_FLIGHT:
+        may_be_full = len(queue.held) >= MAX_IN_FLIGHT  # else none is counted, at each receive
+        if may_be_full and sum(1 for held in queue.held.values() if held.in_flight(now)) >= MAX_IN_FLIGHT:
             raise TryLaterError(f"OverLimit: queue {queue_url} has {MAX_IN_FLIGHT} messages in flight")
         received: list[Message] = []
         for held in queue.receivable(now):

@@ -4,9 +4,10 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartM
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sluice.memory.queue_state import QueueState
+from sluice.model.frozen import replace
 from sluice.model.redriving import MoveTask
 from sluice.ports.errors import RefusedError
 

@@ -37,9 +37,9 @@ class MemoryWorkQueue:
     def receive(self, kind: str | None = None) -> tuple[Step, ...]:
         """Take what may be received now, the longest due first; of one kind of chains, or of all."""
         now = self._clock()
-        due = sorted(
-            (each for each in self.messages if each.at <= now and kind in {None, each.step.kind}),
-            key=lambda each: each.at,
-        )
-        self.messages = [each for each in self.messages if each not in due]
-        return tuple(each.step for each in due)
+        due: list[Delayed] = []
+        others: list[Delayed] = []
+        for each in self.messages:
+            (due if each.at <= now and kind in {None, each.step.kind} else others).append(each)
+        self.messages = others
+        return tuple(each.step for each in sorted(due, key=lambda each: each.at))

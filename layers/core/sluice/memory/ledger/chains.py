@@ -1,8 +1,7 @@
 """The Chains port in memory."""
 
-from dataclasses import replace
-
 from sluice.model.chain import Chain, Step
+from sluice.model.frozen import replace
 
 
 class MemoryChains:
@@ -55,7 +54,9 @@ class MemoryChains:
 
     def chains(self, kind: str) -> tuple[Chain, ...]:
         """Every chain of a kind."""
-        return tuple(self._chains[key] for key in sorted(self._chains) if self._chains[key].kind == kind)
+        return tuple(
+            self._chains[key] for key in sorted(key for key, chain in self._chains.items() if chain.kind == kind)
+        )
 
     def restore(self, chain: Chain) -> None:
         """Put a record as it was at another time."""

@@ -1,10 +1,9 @@
 """The Consumers port in memory."""
 
-from dataclasses import replace
-
 from sluice.memory.clock import Clock
 from sluice.memory.ledger.versions import check
 from sluice.model.consumers import Consumer
+from sluice.model.frozen import replace
 from sluice.ports.ledger.consumers import CONSUMERS_KEPT_S
 
 
@@ -23,8 +22,8 @@ class MemoryConsumers:
     def consumers(self, fleet: str) -> tuple[Consumer, ...]:
         """Every consumer on record."""
         gone_at = self._clock() - CONSUMERS_KEPT_S
-        consumers = sorted(self._consumers.items())
-        return tuple(one for key, one in consumers if key[0] == fleet and one.updated_at > gone_at)
+        consumers = (self._consumers[key] for key in sorted(key for key in self._consumers if key[0] == fleet))
+        return tuple(one for one in consumers if one.updated_at > gone_at)
 
     def fleets(self) -> frozenset[str]:
         """The fleets that ever had a consumer on record."""

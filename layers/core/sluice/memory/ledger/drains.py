@@ -1,10 +1,9 @@
 """The Drains port in memory."""
 
-from dataclasses import replace
-
 from sluice.memory.clock import Clock
 from sluice.memory.ledger.versions import check
 from sluice.model.draining import Drain, DrainState, UnreleasedDrain
+from sluice.model.frozen import replace
 from sluice.ports.ledger.drains import DRAINS_KEPT_S
 
 
@@ -23,11 +22,12 @@ class MemoryDrains:
 
     def all_of(self, fleet: str) -> tuple[Drain, ...]:
         """Every drain of a fleet on record."""
-        return tuple(drain for key, drain in sorted(self._drains.items()) if key[0] == fleet and self._is_kept(drain))
+        drains = (self._drains[key] for key in sorted(key for key in self._drains if key[0] == fleet))
+        return tuple(drain for drain in drains if self._is_kept(drain))
 
     def unreleased_of(self, fleet: str) -> tuple[Drain, ...]:
         """A fleet's drains whose instances are not released yet."""
-        return tuple(self._drains[key] for key in sorted(self._unreleased) if key[0] == fleet)
+        return tuple(self._drains[key] for key in sorted(key for key in self._unreleased if key[0] == fleet))
 
     def unreleased(self) -> tuple[UnreleasedDrain, ...]:
         """The same of every fleet, as the index has them."""

@@ -1,8 +1,7 @@
 """The FailureGroups port in memory."""
 
-from dataclasses import replace
-
 from sluice.memory.clock import Clock
+from sluice.model.frozen import replace
 from sluice.model.redriving import FailureGroup, LastRedrive, QuarantineEntry
 from sluice.ports.ledger.failure_groups import EMPTY_GROUPS_KEPT_S, TREND_HOURS, TREND_MINUTES
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, group_cause

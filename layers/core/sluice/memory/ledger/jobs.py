@@ -1,9 +1,8 @@
 """The Jobs port in memory."""
 
-from dataclasses import replace
-
 from sluice.memory.clock import Clock
 from sluice.memory.ledger.versions import check
+from sluice.model.frozen import replace
 from sluice.model.redriving import RedriveJob
 from sluice.ports.ledger.jobs import JOBS_KEPT_S
 

@@ -1,8 +1,8 @@
 """The PlannerState and Launches ports in memory."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
+from sluice.model.frozen import replace
 from sluice.model.planning import Memory, TimedLaunch
 from sluice.ports.errors import PortError
 from sluice.ports.ledger.planner_state import LAUNCHES_KEPT, MemoryChange

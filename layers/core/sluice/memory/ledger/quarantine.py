@@ -1,10 +1,11 @@
 """The Quarantine port in memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sluice.memory.ledger.failure_groups import MemoryFailureGroups
 from sluice.memory.ledger.send_claims import MemorySendClaims
+from sluice.model.frozen import replace
 from sluice.model.redriving import QuarantineEntry
 
 

@@ -1,8 +1,9 @@
 """The SendClaims port in memory."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from sluice.model.frozen import replace
 from sluice.model.redriving import BatchClaimRecord, Claim
 from sluice.ports.ledger.send_claims import SEND_CLAIM_KEPT_S
 

@@ -259,7 +259,8 @@ def _throughput(
     busy = _integral(during, start_at, end_at, of) / seconds
     since = min(start_at - looked_s, during[0].at)  # ticks may have been missed
     sure = min(sample.working for sample in samples if since <= sample.at <= end_at)
-    least = max(1.0, *(each for each in map(of, during) if _could_do_all(each, during, period, count, of)))
+    most_first = sorted({of(sample) for sample in during}, reverse=True)
+    least = max(1.0, next((each for each in most_first if _could_do_all(each, during, period, count, of)), 1.0))
     by_messages = _integral(during, start_at, end_at, at_work) / seconds / each
     units = max(busy, by_messages, _integral(began, start_at - before_s, end_at - before_s, of) / seconds)
     return Throughput(units, count, seconds, end_at, min(busy, sure), least)
@@ -385,8 +386,10 @@ def _estimate(evidence: tuple[float, float], fleet: Fleet, at: float) -> Estimat
 
 def _integral(during: tuple[QueueSample, ...], start_at: float, end_at: float, of: OfSample) -> float:
     """A figure of the samples, integrated over the seconds of a period that they cover."""
+    figures = [of(sample) for sample in during]  # each of two periods has it
     total = 0.0
-    for before, after in pairwise(during):
-        seconds = min(after.at, end_at) - max(before.at, start_at)
-        total += max(0.0, seconds) * (of(before) + of(after)) / 2
+    for place in range(1, len(during)):
+        seconds = min(during[place].at, end_at) - max(during[place - 1].at, start_at)
+        if seconds > 0.0:
+            total += seconds * (figures[place - 1] + figures[place]) / 2
     return total
