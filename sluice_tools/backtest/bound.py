@@ -42,8 +42,6 @@ from math import ceil, inf, sqrt
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linprog
-from scipy.sparse import coo_array
 
 from sluice_tools.backtest.conditions import MINUTE_S, Conditions
 from sluice_tools.backtest.simulated_queue import Floats, service_times
@@ -305,6 +303,10 @@ class _Program:
 
         The dual simplex: HiGHS's interior point takes some of these programs for infeasible.
         """
+        # Here, since it takes as long to import as all else of a backtest, in each process, and most ask for no bound.
+        from scipy.optimize import linprog  # noqa: PLC0415
+        from scipy.sparse import coo_array  # noqa: PLC0415
+
         sizes = [len(limit) for _, limit in self._rows]
         firsts = np.cumsum([0, *sizes])
         row, column, factor = [], [], []
