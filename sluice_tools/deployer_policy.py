@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +159,12 @@ KEY_CONDITION = {"StringLike": {"kms:ViaService": ["dynamodb.*", "lambda.*", "lo
 def handlers() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """By resource type: the actions of its handlers, by `create`, `read`, `update` and `delete`."""
     found = {}
-    for path in files("cfnlint").joinpath("data/schemas/resources").iterdir():
-        if not path.name.endswith(".json"):
-            continue
-        schema = json.loads(path.read_text())
+    # Found without importing the package, which takes seconds.
+    package = find_spec("cfnlint")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    for path in Path(package.submodule_search_locations[0], "data/schemas/resources").glob("*.json"):
+        schema = json.loads(path.read_text(encoding="utf-8"))
         found[str(schema["typeName"])] = {
             name: tuple(each.get("permissions", ())) for name, each in schema.get("handlers", {}).items()
         }

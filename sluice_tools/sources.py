@@ -10,10 +10,10 @@ CHECKOUT = Path(__file__).parents[1]
 CORE = CHECKOUT / "layers" / "core"
 
 
-def closure(module: str, roots: tuple[Path, ...]) -> dict[str, Path]:
-    """A module and all that it imports below the roots, by name."""
+def closure(*modules: str, roots: tuple[Path, ...]) -> dict[str, Path]:
+    """Modules and all that they import below the roots, by name."""
     found: dict[str, Path] = {}
-    waiting = [module]
+    waiting = [*modules]
     while waiting:
         name = waiting.pop()
         path = path_of(name, roots)
@@ -28,7 +28,7 @@ def digest(module: str, roots: tuple[Path, ...]) -> str:
     """A digest of a module and of all that it imports below the roots; comments and docstrings do not count."""
     said = {
         name: ast.dump(_without_docstrings(ast.parse(path.read_text(encoding="utf-8"))))
-        for name, path in closure(module, roots).items()
+        for name, path in closure(module, roots=roots).items()
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 

@@ -60,7 +60,7 @@ def build(target: Path = BUILT) -> None:
     """
     compiler()
     target.parent.mkdir(parents=True, exist_ok=True)
-    source = _source()
+    source = closure(*MODULES, roots=(CHECKOUT, CORE))  # every module, and all that they import, for its types
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="compiling-") as folder:
         work, made = Path(folder, "work"), Path(folder, "made")
         # As they are now: what changes while it is compiled is not in it.
@@ -79,15 +79,6 @@ def build(target: Path = BUILT) -> None:
         if target.exists():
             target.rename(Path(folder, "before"))  # a process that uses it goes on with what it has open
         made.rename(target)
-
-
-def _source() -> dict[str, Path]:
-    """Every module that is compiled, and all that these import, for its types."""
-    found: dict[str, Path] = {}
-    for name in MODULES:
-        if name not in found:
-            found |= closure(name, (CHECKOUT, CORE))
-    return found
 
 
 def _replaceable() -> dict[str, set[str]]:

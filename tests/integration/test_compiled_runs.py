@@ -163,9 +163,11 @@ def test_command_when_compiled(built: Path) -> None:
     """The command uses it, its workers do too, and their runs come back to it."""
     sluice = shutil.which("sluice", path=str(Path(sys.executable).parent))
     assert sluice is not None
-    command = [sluice, "backtest", "--trace", "on-off", "--policy", "sluice", "--policy", "little", "--jobs", "2"]
+    trace = ["--trace", "examples/plan/orders.csv", "--seconds-per-message", "4"]
+    command = [sluice, "backtest", *trace, "--policy", "sluice", "--policy", "little", "--jobs", "2"]
     done = subprocess.run(
         [*command, "--json"],
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,

@@ -7,7 +7,7 @@ from sluice_tools.sources import CHECKOUT, CORE, closure, digest, path_of
 
 def test_closure_when_a_module_imports_others() -> None:
     """All that it imports of the project, by name, and nothing of others."""
-    found = closure("sluice_tools.backtest.policies.sluice", (CHECKOUT, CORE))
+    found = closure("sluice_tools.backtest.policies.sluice", roots=(CHECKOUT, CORE))
     assert {
         "sluice.planning.planner",
         "sluice.planning.deadlines",
