@@ -5,6 +5,7 @@ Validated by pydantic: of the libraries compared, the one that reports all fault
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -85,6 +86,12 @@ class QueuePolicy(Section):
             )
             return [problem]
         return []
+
+
+@lru_cache(maxsize=512, typed=True)  # asked for several times a tick
+def _of_one_queue(queue: str, dead_letter_queue: str | None, target_wait_s: float | None) -> tuple[QueuePolicy, ...]:
+    """What a fleet of one queue has in place of `queues`."""
+    return (QueuePolicy.model_construct(queue=queue, dead_letter_queue=dead_letter_queue, target_wait_s=target_wait_s),)
 
 
 class Fleet(Section):
@@ -184,11 +191,7 @@ class Fleet(Section):
                 else source.model_copy(update={"target_wait_s": self.target_wait_s})
                 for source in self.queues
             )
-        return (
-            QueuePolicy.model_construct(
-                queue=self.queue, dead_letter_queue=self.dead_letter_queue, target_wait_s=self.target_wait_s
-            ),
-        )
+        return _of_one_queue(self.queue, self.dead_letter_queue, self.target_wait_s)
 
     @property
     def shared(self) -> bool:
