@@ -15,8 +15,12 @@ settings.register_profile("without a deadline", settings(), deadline=None)
 settings.load_profile("without a deadline")
 
 
+gc.disable()  # until all is imported and collected: nearly nothing of that is garbage
+
+
 def pytest_collection_finish() -> None:
     """Collect garbage more rarely: what was imported and collected stays, and took a fifteenth of the tests' time."""
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

@@ -59,11 +59,14 @@ def served(demands_: list[QueueDemand], supply: Supply, until: float) -> dict[st
     started = {demand.name: 0.0 for demand in demands_}
     told: dict[str, list[float]] = {demand.name: [0.0] for demand in demands_}
     ranks = sorted({demand.priority for demand in demands_}, reverse=True)
+    by_rank = [[demand for demand in demands_ if demand.priority == rank] for rank in ranks]
+    before = supply.started(0.0)
     for step in range(round(until / step_s)):
         t = (step + 1) * step_s
-        left = supply.started(t) - supply.started(t - step_s)
-        for rank in ranks:
-            equal = [demand for demand in demands_ if demand.priority == rank]
+        by_now = supply.started(t)
+        left, before = by_now - before, by_now
+        for equals in by_rank:
+            equal = [*equals]
             while left > 1e-9 and equal:
                 turn = left / len(equal)
                 for demand in list(equal):

@@ -208,7 +208,8 @@ class MemoryQueue:
                 if queue.facts.fifo and message.message_group is not None:
                     held_back.add(message.message_group)
             else:
-                queue.enqueue(replace(entry, source=None), self._next_number, wait_s_here, now)
+                fresh = entry if entry.source is None else replace(entry, source=None)
+                queue.enqueue(fresh, self._next_number, wait_s_here, now)
                 done.add(index)
         return BatchAnswer(frozenset(done), failed, frozenset(refused))
 
