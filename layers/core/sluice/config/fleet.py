@@ -88,7 +88,19 @@ class QueuePolicy(Section):
         return []
 
 
-@lru_cache(maxsize=512, typed=True)  # asked for several times a tick
+# Both are asked for several times a tick.
+
+
+@lru_cache(maxsize=512, typed=True)
+def _with_waits(queues: tuple[QueuePolicy, ...], target_wait_s: float) -> tuple[QueuePolicy, ...]:
+    """A fleet's queues, each with a target wait of its own."""
+    return tuple(
+        queue if queue.target_wait_s is not None else queue.model_copy(update={"target_wait_s": target_wait_s})
+        for queue in queues
+    )
+
+
+@lru_cache(maxsize=512, typed=True)
 def _of_one_queue(queue: str, dead_letter_queue: str | None, target_wait_s: float | None) -> tuple[QueuePolicy, ...]:
     """What a fleet of one queue has in place of `queues`."""
     return (QueuePolicy.model_construct(queue=queue, dead_letter_queue=dead_letter_queue, target_wait_s=target_wait_s),)
@@ -185,12 +197,7 @@ class Fleet(Section):
     def sources(self) -> tuple[QueuePolicy, ...]:
         """The fleet's queues in the document's order, each with its own target wait in seconds."""
         if self.queue is None:
-            return tuple(
-                source
-                if source.target_wait_s is not None
-                else source.model_copy(update={"target_wait_s": self.target_wait_s})
-                for source in self.queues
-            )
+            return _with_waits(self.queues, self.target_wait_s)
         return _of_one_queue(self.queue, self.dead_letter_queue, self.target_wait_s)
 
     @property
