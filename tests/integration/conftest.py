@@ -12,21 +12,8 @@ from typing import Any
 import pytest
 
 from functions.drainer import app as drainer_app
-from sluice_tools.sandbox import sandbox as sandbox_module
-from sluice_tools.sandbox.emulator.settings import Settings
 from sluice_tools.sandbox.sandbox import Sandbox
-from tests.support import aws_models, lean_moto, waiting
-
-SHORT = Settings(
-    minute_s=1.0,
-    metric_delay_s=0.2,
-    boot_s=0.3,
-    stop_grace_s=2.0,
-    health_period_s=0.3,
-    hook_min_s=1,
-    spot_notice_s=3.0,
-    command_delivery_s=1.0,
-)
+from tests.support import aws_models, lean_moto, short_sandbox, waiting
 
 Eventually = Callable[..., Any]
 
@@ -49,10 +36,7 @@ def sandbox() -> Iterator[Sandbox]:
 
     A minute is a second there: schedules, alarms and functions that a file leaves behind take a third of a core.
     """
-    if problem := sandbox_module.missing():
-        pytest.skip(f"SANDBOX TESTS NOT RUN: {problem}")
-    with Sandbox(SHORT) as running:
-        yield running
+    yield from short_sandbox.running()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from sluice.ports.ledger import Ledger
+from sluice_tools.sandbox.sandbox import Sandbox
 from tests.integration.contract_worlds import EVERYWHERE, AwsWorld, World, open_world
+from tests.support import short_sandbox
+
+
+@pytest.fixture(scope="package")
+def sandbox() -> Iterator[Sandbox]:
+    """One emulator for all files of this package, whose tests leave nothing in it that goes on."""
+    yield from short_sandbox.running()
 
 
 @pytest.fixture(params=EVERYWHERE)
