@@ -179,7 +179,7 @@ def _table(view: FleetsView) -> htpy.Node:
 
 def _row(row: FleetRow, view: FleetsView) -> htpy.Node:
     latest, arn = row.latest, view.settings.console_arn
-    waited = [oldest_words(latest), htpy.div(".sl-facts")[target_words(row.fleet)]]
+    waited: htpy.Node = [oldest_words(latest), htpy.div(".sl-facts")[target_words(row.fleet)]]
     name = safe_text(row.fleet.name)
     return htpy.tr[
         htpy.th(scope="row")[
