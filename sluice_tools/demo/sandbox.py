@@ -27,7 +27,7 @@ from sluice_tools.sandbox.installation import (
     emulator_python,
     make_emulator_environment,
 )
-from sluice_tools.sandbox.sandbox import ROOT, SandboxError
+from sluice_tools.sandbox.sandbox import ROOT, SandboxError, missing
 from sluice_tools.sandbox.widget_page import make_page, serving
 
 STATE = CACHE / "sandbox" if IS_WHEEL else ROOT / "build/sandbox"
@@ -93,7 +93,7 @@ def local_invokes(demo: DemoEnvironment) -> Iterator[str]:
     if IS_WHEEL or not demo.sluice:
         yield ""
         return
-    if problem := local_invoke.missing():
+    if problem := missing() or local_invoke.missing():
         yield f"  (not available: {problem})"
         return
     build = demo.sandbox.directory / "sam" / SLUICE_STACK / "build"

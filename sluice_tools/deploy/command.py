@@ -1,5 +1,6 @@
 """`sluice deploy`: creates or updates a stack from this version of Sluice, after showing what would change."""
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ from sluice_tools.deploy.upload import Bucket, BucketError, upload
 FILES = {"main": "template.yaml", "fleet": "fleet.yaml", "queue": "queue.yaml"}
 DOMAINS = {"aws-cn": "amazonaws.com.cn"}
 """The domain of a partition where it is another than amazonaws.com."""
+# Old buckets in us-east-1 may have capitals, underscores and up to 255 characters:
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 UNKNOWN = "0.1"
 """Versions before 0.2.0 have no output that says so."""
 
@@ -104,18 +108,28 @@ def _bucket(aws: AwsOptions, name: str | None) -> Bucket:
     if name is not None:
         return bucket_named(aws, name)
     account = aws.client("sts").get_caller_identity()["Account"]
-    any_name = bucket_named(aws, "")
-    own = replace(any_name, name=f"sluice-deployments-{account}-{any_name.region}", owner=account)
+    nameless = _bucket_without_name(aws)
+    own = replace(nameless, name=f"sluice-deployments-{account}-{nameless.region}", owner=account)
     if own.make() and not aws.as_json:
         say(f"Made the bucket {own.name} for templates and code.")
     return own
 
 
 def bucket_named(aws: AwsOptions, name: str, prefix: str = "sluice") -> Bucket:
-    """A bucket of the caller's."""
+    """A bucket of the caller's.
+
+    Raises:
+        UsageError: no bucket can have this name.
+    """
+    if not BUCKET.fullmatch(name):
+        raise UsageError(f"--bucket: must be a bucket's name: letters, digits and .-_ (got {name[:80]!r})")
+    return replace(_bucket_without_name(aws), name=name, prefix=prefix)
+
+
+def _bucket_without_name(aws: AwsOptions) -> Bucket:
     s3 = aws.client("s3")
     domain = DOMAINS.get(s3.meta.partition, "amazonaws.com")
-    return Bucket(s3=s3, name=name, region=s3.meta.region_name, domain=domain, prefix=prefix)
+    return Bucket(s3=s3, name="", region=s3.meta.region_name, domain=domain)
 
 
 def version_of(template: Template) -> str:

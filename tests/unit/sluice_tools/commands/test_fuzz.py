@@ -84,6 +84,8 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MemoryAccount:
 class Away:
     """A client of a service that cannot be reached."""
 
+    meta = SimpleNamespace(region_name="eu-west-1", partition="aws")
+
     def __getattr__(self, _operation: str) -> Any:
         return no_history
 
