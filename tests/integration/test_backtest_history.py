@@ -1,6 +1,7 @@
 """The backtest of an account's own queue, from CloudWatch as moto plays it."""
 
 import json
+import shlex
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,9 +12,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from sluice_tools import cli
 from sluice_tools.backtest.command import BAD_INPUT, FAILED, backtest
 from sluice_tools.backtest.history import read_history
 from sluice_tools.backtest.traces import TraceError
+from tests.support.pasted import account_blocks
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
@@ -40,10 +43,17 @@ def cloudwatch(monkeypatch: pytest.MonkeyPatch) -> Iterator["CloudWatchClient"]:
         yield boto3.client("cloudwatch")
 
 
-def put(cloudwatch: "CloudWatchClient", now: float, *, group: bool = True) -> None:
-    """Three hours of a queue: 12 a minute sent and completed, 4 in flight, 5 instances; one minute of 400 s of age."""
-    for minute in range(MINUTES):
-        at = datetime.fromtimestamp(now - 60.0 * (MINUTES - minute), UTC)
+def put(
+    cloudwatch: "CloudWatchClient",
+    now: float,
+    *,
+    group: bool = True,
+    name: str = "orders-group",
+    minutes: int = MINUTES,
+) -> None:
+    """Minutes of a queue: 12 a minute sent and completed, 4 in flight, 5 instances; one minute of 400 s of age."""
+    for minute in range(minutes):
+        at = datetime.fromtimestamp(now - 60.0 * (minutes - minute), UTC)
 
         def datum(name: str, value: float, key: str, thing: str, at: datetime = at) -> Any:
             return {"MetricName": name, "Value": value, "Timestamp": at, "Dimensions": [{"Name": key, "Value": thing}]}
@@ -58,7 +68,7 @@ def put(cloudwatch: "CloudWatchClient", now: float, *, group: bool = True) -> No
         data = [datum(name, value, "QueueName", "orders") for name, value in figures]
         cloudwatch.put_metric_data(Namespace="AWS/SQS", MetricData=data)
         if group:
-            working = datum("GroupInServiceInstances", 5.0, "AutoScalingGroupName", "orders-group")
+            working = datum("GroupInServiceInstances", 5.0, "AutoScalingGroupName", name)
             cloudwatch.put_metric_data(Namespace="AWS/AutoScaling", MetricData=[working])
 
 
@@ -166,6 +176,31 @@ def test_backtest_when_the_groups_instances_are_of_one_type(
     assert "the On-Demand price of c7g.large" in told.err
     (record,) = json.loads(told.out)
     assert record["dollars"] == pytest.approx(record["instance_hours"] * 0.0725, abs=0.005)
+
+
+PRINTED = [
+    line
+    for document in ("docs/backtest.md", "docs/guides/from-target-tracking.md")
+    for block in account_blocks(document)
+    for line in block.lines
+    if "backtest --queue" in line
+]
+
+
+@pytest.mark.parametrize("line", PRINTED)
+def test_backtest_when_a_documents_line_is_typed(
+    line: str, cloudwatch: "CloudWatchClient", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the few minutes that its queue has; a report is written where it says."""
+    words = shlex.split(line)[1:]
+    put(cloudwatch, time.time() // 60 * 60, name=words[words.index("--group") + 1], minutes=20)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SystemExit) as ended:
+        cli.app([*words, "--jobs", "1"])
+
+    assert ended.value.code in {None, 0}
+    assert not (report := [word for word in words if word.endswith(".html")]) or (tmp_path / report[0]).exists()
 
 
 def test_backtest_when_the_account_cannot_be_asked(

@@ -12,7 +12,17 @@ import pytest
 
 from sluice_tools.sandbox.sandbox import ROOT, missing
 from tests.support.consumers_page import consumer_commands
-from tests.support.pasted import SHELL_LANGUAGES, Block, blocks, documents, fresh_copy, shell_blocks
+from tests.support.pasted import (
+    DOCUMENTS_ELSEWHERE,
+    ELSEWHERE,
+    FOLLOWED,
+    SHELL_LANGUAGES,
+    Block,
+    blocks,
+    documents,
+    fresh_copy,
+    shell_blocks,
+)
 
 pytestmark = pytest.mark.sandbox
 
@@ -96,6 +106,19 @@ def test_excluded_lines_are_printed_when_excluded() -> None:
     printed = {line for block in shell_blocks() for line in block.lines}
 
     assert set(NOT_RUN) <= printed
+
+
+def test_account_lines_have_their_test_when_they_are_printed() -> None:
+    """Each document with such lines is followed on the sandbox, or says which test runs them or why none does."""
+    wanting = [block for block in shell_blocks() if not block.runs_here]
+    printed = [line for block in wanting if block.document in FOLLOWED for line in block.lines]
+
+    assert {block.document for block in wanting} - set(FOLLOWED) == set(DOCUMENTS_ELSEWHERE)
+    assert all(any(line.startswith(start) for line in printed) for start in ELSEWHERE)
+    for reason in [*ELSEWHERE.values(), *DOCUMENTS_ELSEWHERE.values()]:
+        named = re.findall(r"tests/[\w/]+\.py", reason)
+        assert named or reason.startswith("not run: "), reason
+        assert all((ROOT / name).exists() for name in named), reason
 
 
 def test_blocks_name_their_language_when_they_are_for_a_shell() -> None:

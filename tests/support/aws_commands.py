@@ -14,7 +14,7 @@ from botocore import xform_name
 from botocore.model import OperationModel, Shape
 from botocore.validate import ParamValidator
 
-GLOBAL = {"--region", "--profile", "--endpoint-url", "--query", "--output"}
+GLOBAL = {"--region", "--profile", "--endpoint-url", "--query", "--output", "--cli-binary-format"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ def parse(line: str) -> Command:
     if command not in _operations(service):
         raise ValueError(f"{service} has no command {command!r}")
     operation = _operations(service)[command]
+    if (service, command) == ("lambda", "invoke"):
+        arguments.pop()  # the file for the answer, which the CLI asks for
     given: dict[str, Any] = {}
     if operation.input_shape is not None:
         given = _parameters(arguments, operation.input_shape)

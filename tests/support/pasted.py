@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,40 @@ from sluice_tools.sandbox.sandbox import ROOT
 
 ACCOUNT_MARK = "# needs an "
 """How a block begins that needs what a test does not have; the line says what."""
+FOLLOWED = (
+    *sorted(f"docs/guides/{path.name}" for path in (ROOT / "docs/guides").glob("*.md")),
+    "docs/deploying.md",
+    "docs/grafana.md",
+    "docs/operations.md",
+    "docs/shadow-mode.md",
+)
+"""Documents whose lines that need an account are run by tests/e2e/stack/test_guides.py, in this order."""
+HISTORY_IN_MOTO = "run by tests/integration/test_backtest_history.py"
+ELSEWHERE: Mapping[str, str] = {
+    "make build": "run by tests/e2e/test_front_door.py",
+    ".envs/sam/bin/sam deploy --guided --config-env prod": "run by tests/e2e/stack/test_settings.py",
+    ".envs/sam/bin/sam deploy --template fleet.yaml": "run by tests/e2e/stack/test_uninstall.py",
+    ".envs/sam/bin/sam deploy --template queue.yaml": "run by tests/e2e/stack/test_uninstall.py",
+    ".envs/sam/bin/sam delete": "run by tests/e2e/stack/test_uninstall.py",
+    ".venv/bin/sluice enroll --remove": "run by tests/e2e/stack/test_uninstall.py",
+    ".envs/sam/bin/sam publish": "not run: the sandbox has no Serverless Application Repository",
+    "aws cloudformation deploy --template-file dashboards/queries.yaml": "not run: the sandbox has no saved queries;"
+    " tests/unit/templates/test_dashboards.py reads the template",
+    ".venv/bin/sluice backtest --queue": HISTORY_IN_MOTO,
+}
+"""How lines of these documents begin that are run by another test, or not at all; by which one, or why."""
+DOCUMENTS_ELSEWHERE: Mapping[str, str] = {
+    "docs/aws-smoke.md": "run with SANDBOX=1 by tests/e2e/test_smoke.py; it asks a real account otherwise",
+    "docs/backtest.md": HISTORY_IN_MOTO,
+    "docs/cli.md": "the ids are made up: tests/unit/sluice_tools/commands/test_docs.py reads the options,"
+    " tests/e2e/stack/test_redrive_deployed.py runs commands with ids of a stack",
+    "docs/consumers.md": "run by tests/e2e/test_consumers_page.py; the line for Docker needs an image of the reader's",
+    "docs/install.md": "run by tests/e2e/test_installed.py",
+    "docs/settings.md": "run by tests/e2e/stack/test_settings.py",
+    "examples/consumer/README.md": "not run: it needs systemd as root, on an instance of a group",
+    "examples/orders/README.md": "tests/integration/test_orders_processes.py runs the same programs",
+}
+"""Other documents with such lines."""
 SHELL_LANGUAGES = frozenset({"sh", "bash", "shell", "console"})
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 
@@ -57,6 +91,16 @@ def blocks(document: Path) -> Iterator[Block]:
 def shell_blocks() -> list[Block]:
     """Every block that is for a shell."""
     return [block for path in documents() for block in blocks(path) if block.language in SHELL_LANGUAGES]
+
+
+def account_blocks(document: str) -> list[Block]:
+    """The blocks of one document that need what a test of pasted lines does not have."""
+    return [block for block in shell_blocks() if block.document == document and not block.runs_here]
+
+
+def elsewhere(line: str) -> str | None:
+    """By which other test a line is run, or why it is not; None if it has no such reason."""
+    return next((reason for start, reason in ELSEWHERE.items() if line.startswith(start)), None)
 
 
 def fresh_copy(directory: Path) -> Path:

@@ -1,110 +1,118 @@
-"""The guides' lines that need an account, run in their order on the deployed sandbox with its names in place of theirs.
-
-`sam` lines are not run here, since tests/e2e/test_front_door.py runs SAM CLI: their parameters are checked.
-"""
+"""The documents' lines that need an account, run in their order on the deployed sandbox with its names for theirs."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sluice_tools.cfn import Template
+from sluice_tools.sandbox.packages import deploy_package
 from sluice_tools.sandbox.sandbox import ACCOUNT, REGION, ROOT
 from tests.support import aws_commands
-from tests.support.pasted import SHELL_LANGUAGES, blocks
+from tests.support.deployed_stacks import STACK
+from tests.support.pasted import FOLLOWED, account_blocks, elsewhere
+from tests.support.pasted_deployment import Clone, clone, with_names
 
 pytestmark = pytest.mark.sandbox
 
-GUIDES = sorted((ROOT / "docs/guides").glob("*.md"))
-MARK = "# needs an AWS account\n"
-SAM = ".envs/sam/bin/sam "
-SLUICE = ".venv/bin/sluice "
-RUN_ELSEWHERE = ("make build",)
-"""tests/e2e/test_front_door.py runs it."""
+SAM, SLUICE = ".envs/sam/bin/sam ", ".venv/bin/sluice "
+QUEUES = "https://sqs.eu-west-1.amazonaws.com/123456789012/"
 RULE = "my-scaler-each-minute"
-TIMEOUT_S = 300.0
 
 
-def lines(page: Path) -> list[str]:
-    """The lines of a guide that need an account, in their order."""
-    found = [block for block in blocks(page) if block.language in SHELL_LANGUAGES and block.text.startswith(MARK)]
-    return [line for block in found for line in block.lines]
-
-
-def with_names(line: str, names: Mapping[str, str]) -> str:
-    """A line with the sandbox's names, the longest of the guides' names first."""
-    for name in sorted(names, key=len, reverse=True):
-        line = line.replace(name, names[name])
-    return line
+def lines(document: str) -> list[str]:
+    """The lines of a document that need an account and are run here, in their order."""
+    return [line for block in account_blocks(document) for line in block.lines if not elsewhere(line)]
 
 
 @pytest.fixture(scope="module")
 def names(deployed: Any) -> Iterator[dict[str, str]]:
-    """By the guides' names: what the sandbox has in their place."""
+    """By the documents' names: what the sandbox has in their place."""
     events = deployed.sandbox.client("events")
     events.put_rule(Name=RULE, ScheduleExpression="rate(1 minute)", State="ENABLED")
-    queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
+    deployed.sandbox.client("s3").create_bucket(
+        Bucket="your-bucket", CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
     yield {
-        queue: deployed.orders["QueueUrl"],
-        f"{queue}-dead": deployed.orders["DeadLetterQueueUrl"],
+        f"{QUEUES}orders": deployed.orders["QueueUrl"],
+        f"{QUEUES}orders-dead": deployed.orders["DeadLetterQueueUrl"],
         "orders-workers": deployed.orders["GroupName"],
         "arn:aws:sns:eu-west-1:123456789012": f"arn:aws:sns:{REGION}:{ACCOUNT}",
     }
     events.delete_rule(Name=RULE)
 
 
-def run_sluice(deployed: Any, line: str) -> None:
-    """Run `sluice` in the stack's account: done, or done with findings."""
-    done = subprocess.run(
-        [sys.executable, "-m", "sluice_tools.cli", *shlex.split(line.removeprefix(SLUICE))],
-        cwd=ROOT,
-        env=os.environ | deployed.sandbox.env(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    assert done.returncode in {0, 1}, f"{line}\n{done.stdout[-2_000:]}\n{done.stderr[-2_000:]}"
+@pytest.fixture(scope="module")
+def pasting(deployed: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """The folder of who deployed the stack, which is as before when all is done."""
+    before = parameters(deployed)
+    yield clone(deployed.sandbox, tmp_path_factory.mktemp("clone"))
+    if parameters(deployed) != before:
+        deploy_package(deployed.sandbox, ROOT / "template.yaml", STACK, before)
 
 
-def check_sam(line: str) -> None:
-    """Each parameter that it gives is one of the template that it deploys, and `Settings` are JSON."""
-    words = shlex.split(line)
-    template = words[words.index("--template") + 1] if "--template" in words else "template.yaml"
-    parameters = Template.load(ROOT / template).parameters
-    for name, value in re.findall(r"(\w+)=(\S+)", " ".join(words[2:])):
-        assert name in parameters, line
-        if name == "Settings":
-            json.loads(json.loads(value))
-        elif allowed := parameters[name].get("AllowedValues"):
-            assert value in map(str, allowed), line
-        elif pattern := parameters[name].get("AllowedPattern"):
-            assert re.search(pattern, value), line
+def parameters(deployed: Any) -> dict[str, str]:
+    """The stack's own, as it has them now."""
+    (stack,) = deployed.sandbox.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    assert stack["StackStatus"].endswith("_COMPLETE"), stack
+    return {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
 
 
-@pytest.mark.parametrize("page", [page for page in GUIDES if lines(page)], ids=lambda page: page.stem)
-def test_guide_when_it_is_followed(page: Path, deployed: Any, names: Mapping[str, str]) -> None:
-    """Every line works, in the order of the page."""
-    for printed in lines(page):
+def deploy(deployed: Any, pasting: Clone, line: str) -> None:
+    """Paste a line of `sam deploy`: its parameters arrive; the others stay, or are those that were answered."""
+    answered = dict(deployed.parameters) | {"Mode": "shadow"}
+    questions = Template.load(ROOT / "template.yaml").parameters
+    guided = "--guided" in line
+    # Stack, region, the parameters; changes shown, roles, rollback, save, file, environment: as SAM CLI proposes.
+    answers = [STACK, REGION, *(answered.get(name, "") for name in questions), *[""] * 6] if guided else []
+    before = parameters(deployed)
+
+    done = pasting.paste(line, [*answers, "y"])
+
+    assert done.returncode == 0 or "is up to date" in done.stdout, f"{line}\n{done.stdout[-4_000:]}"
+    after = parameters(deployed)
+    given = dict(re.findall(r"(\w+)=(\S+)", " ".join(shlex.split(line)[2:])))
+    for name, value in given.items():
+        assert after[name] == (value.strip('"').replace('\\"', '"') if name == "Settings" else value), line
+    if guided:
+        assert {name: after[name] for name in answered} == answered
+    elif given:
+        assert {name: after[name] for name in before if name not in given} == {
+            name: before[name] for name in before if name not in given
+        }
+
+
+@pytest.mark.parametrize("document", [one for one in FOLLOWED if lines(one)])
+def test_document_when_it_is_followed(
+    document: str, deployed: Any, pasting: Clone, names: Mapping[str, str], run_lines: set[str]
+) -> None:
+    """Every line works, in the order of the page; what an earlier page has shown of SAM CLI is not run twice."""
+    for printed in lines(document):
         line = with_names(printed, names)
         if line.startswith("aws "):
-            aws_commands.parse(line).run(deployed.sandbox.client)
+            assert "FunctionError" not in aws_commands.parse(line).run(deployed.sandbox.client), line
         elif line.startswith(SLUICE):
-            run_sluice(deployed, line)
-        elif line.startswith(SAM):
-            check_sam(printed)
+            done = pasting.paste(line)
+            done_or_findings = {0} if " deploy " in line or " publish " in line else {0, 1}
+            assert done.returncode in done_or_findings, f"{line}\n{done.stdout[-4_000:]}"
+        elif line.startswith(f"{SAM}deploy"):
+            if line not in run_lines:
+                deploy(deployed, pasting, line)
         else:
-            assert printed in RUN_ELSEWHERE, printed
+            assert line.startswith(f"{SAM}package"), line
+            done = pasting.paste(line)
+            assert done.returncode == 0, f"{line}\n{done.stdout[-4_000:]}"
+        run_lines.add(line)
+
+
+@pytest.fixture(scope="module")
+def run_lines() -> set[str]:
+    """The lines that were run so far."""
+    return set()
 
 
 def test_group_is_as_before_when_the_guides_were_followed(deployed: Any) -> None:
@@ -118,7 +126,8 @@ def test_group_is_as_before_when_the_guides_were_followed(deployed: Any) -> None
 
 def test_guides_when_they_are_listed() -> None:
     """The first page links every other, and several have lines to follow."""
-    index = (ROOT / "docs/guides/README.md").read_text()
+    guides = ROOT / "docs/guides"
+    index = (guides / "README.md").read_text()
 
-    assert {page.name for page in GUIDES} == {"README.md", *re.findall(r"\]\(([\w-]+\.md)\)", index)}
-    assert sum(bool(lines(page)) for page in GUIDES) > 6
+    assert {page.name for page in guides.glob("*.md")} == {"README.md", *re.findall(r"\]\(([\w-]+\.md)\)", index)}
+    assert sum(bool(lines(document)) for document in FOLLOWED) > 9
