@@ -21,6 +21,7 @@ from sluice_tools.sam_cli import SAM_TIMEOUT_S, SamError, build_folder, built_te
 from sluice_tools.sandbox.sandbox import REGION, Sandbox, SandboxError
 
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+S3 = f"https://s3.{REGION}.amazonaws.com/"
 WAITING = {"Delay": 0.1, "MaxAttempts": round(SAM_TIMEOUT_S / 0.1)}
 """For a stack that is being changed."""
 
@@ -106,7 +107,7 @@ def upload_package(sandbox: Sandbox, template: Path) -> str:
     for path in [packed] if packed == template else packed.parent.iterdir():
         if path.name not in present:
             s3.put_object(Bucket=bucket, Key=path.name, Body=path.read_bytes())
-    return f"https://s3.{REGION}.amazonaws.com/{bucket}/{packed.name}"
+    return f"{S3}{bucket}/{packed.name}"
 
 
 def _pack(sandbox: Sandbox, template: Path, bucket: str) -> Path:
@@ -119,11 +120,14 @@ def _pack(sandbox: Sandbox, template: Path, bucket: str) -> Path:
             for old in folder.glob("pack*"):
                 shutil.rmtree(old)
             fresh = Path(tempfile.mkdtemp(dir=folder, prefix="packing-"))
+            output = fresh / f"{folder.name}.json"
             sam(
                 "package", "--template-file", str(built), "--s3-bucket", bucket, "--use-json", "--no-progressbar",
-                "--output-template-file", str(fresh / f"{folder.name}.json"),
+                "--output-template-file", str(output),
                 environ=environ, log=log,
             )  # fmt: skip
+            # The packed template serves other sandboxes too: what it nests is at S3's own host, as on AWS.
+            output.write_text(output.read_text().replace(f"{sandbox.url}/", S3))
             s3 = sandbox.client("s3")
             for one in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
                 s3.download_file(bucket, one["Key"], str(fresh / one["Key"]))
