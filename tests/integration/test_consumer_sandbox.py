@@ -25,7 +25,7 @@ pytestmark = pytest.mark.sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOK = "sluice-drain"
-ORDERLY = "trap 'kill $!; sleep 0.5; echo drained; exit 0' TERM; sleep 1000 & wait"
+ORDERLY = "trap 'kill $!; sleep 0.5; echo drained; exit 0' TERM; while :; do sleep 1000 & wait; done"
 """A consumer of which nothing was changed: it finishes on SIGTERM, as any unit should."""
 CONSUMER = """
 import sys, time

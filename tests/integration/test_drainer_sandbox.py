@@ -28,7 +28,7 @@ from tests.integration.contract_worlds import AwsWorld
 
 pytestmark = pytest.mark.sandbox
 
-ORDERLY = "trap 'kill $!; sleep 0.3; echo drained; exit 0' TERM; sleep 1000 & wait"
+ORDERLY = "trap 'kill $!; sleep 0.3; echo drained; exit 0' TERM; while :; do sleep 1000 & wait; done"
 """A consumer that finishes what it is at when asked to stop."""
 STUBBORN = "trap '' TERM; exec sleep 1000"
 """A consumer that ignores SIGTERM."""

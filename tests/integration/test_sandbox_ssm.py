@@ -17,7 +17,7 @@ pytestmark = pytest.mark.sandbox
 DELIVERY_S = 1.0
 """How long a command may take to begin here: `command_delivery_s` of the tests' sandbox."""
 
-ORDERLY = "trap 'kill $!; sleep 0.5; echo drained; exit 0' TERM; sleep 1000 & wait"
+ORDERLY = "trap 'kill $!; sleep 0.5; echo drained; exit 0' TERM; while :; do sleep 1000 & wait; done"
 """A consumer that takes half a second to finish when told to stop."""
 
 
