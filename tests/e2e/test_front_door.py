@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import tomllib
 import zipfile
@@ -21,6 +20,7 @@ from sluice_tools.sandbox import sandbox as sandbox_module
 from sluice_tools.sandbox.emulator.settings import Settings
 from sluice_tools.sandbox.sandbox import REGION, ROOT, Sandbox
 from tests.support.pasted import blocks, fresh_copy
+from tests.support.pasted_deployment import paste
 
 pytestmark = pytest.mark.sandbox
 
@@ -42,23 +42,7 @@ class Pasted:
 
     def run(self, script: str, answers: list[str]) -> subprocess.CompletedProcess[str]:
         """Lines in a shell whose account is the sandbox, with answers typed ahead."""
-        return paste(self.sandbox, self.copy, script, answers)
-
-
-def paste(sandbox: Sandbox, directory: Path, script: str, answers: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run lines as they are; both streams in ``stdout``."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "VIRTUAL_ENV"))}
-    return subprocess.run(
-        ["bash", "-eu", "-o", "pipefail", "-c", script],
-        cwd=directory,
-        env=env | sandbox.env(),
-        input="".join(f"{answer}\n" for answer in answers),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+        return paste(self.sandbox, self.copy, script, answers, within_s=TIMEOUT_S)
 
 
 def made(sandbox: Sandbox) -> dict[str, str]:
@@ -97,7 +81,7 @@ def pasted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pasted]:
             *[ENTER] * 6,  # confirm changes, roles, rollback, save, file, environment: as SAM CLI proposes
             "y",  # deploy this change set
         ]
-        done = paste(sandbox, copy, block.text, answers)
+        done = paste(sandbox, copy, block.text, answers, within_s=TIMEOUT_S)
         assert done.returncode == 0, done.stdout[-6_000:]
         yield Pasted(sandbox, copy, done.stdout)
 

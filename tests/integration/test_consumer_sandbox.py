@@ -20,12 +20,13 @@ from sluice.draining.service import DrainService, Response
 from sluice_tools.sandbox.emulator import systemctl
 from sluice_tools.sandbox.sandbox import Sandbox
 from tests.integration.contract_worlds import AwsWorld
+from tests.support.processes import orderly
 
 pytestmark = pytest.mark.sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOK = "sluice-drain"
-ORDERLY = "trap 'kill $!; sleep 0.5; echo drained; exit 0' TERM; while :; do sleep 1000 & wait; done"
+ORDERLY = orderly(finishes_s=0.5)
 """A consumer of which nothing was changed: it finishes on SIGTERM, as any unit should."""
 CONSUMER = """
 import sys, time

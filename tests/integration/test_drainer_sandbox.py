@@ -25,10 +25,11 @@ from sluice.ports.stack import Ports
 from sluice.redriving import context
 from sluice_tools.sandbox.sandbox import Sandbox
 from tests.integration.contract_worlds import AwsWorld
+from tests.support.processes import orderly
 
 pytestmark = pytest.mark.sandbox
 
-ORDERLY = "trap 'kill $!; sleep 0.3; echo drained; exit 0' TERM; while :; do sleep 1000 & wait; done"
+ORDERLY = orderly(finishes_s=0.3)
 """A consumer that finishes what it is at when asked to stop."""
 STUBBORN = "trap '' TERM; exec sleep 1000"
 """A consumer that ignores SIGTERM."""

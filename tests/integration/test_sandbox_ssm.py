@@ -11,13 +11,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sluice_tools.sandbox.sandbox import Sandbox
+from tests.support.processes import orderly
 
 pytestmark = pytest.mark.sandbox
 
 DELIVERY_S = 1.0
 """How long a command may take to begin here: `command_delivery_s` of the tests' sandbox."""
 
-ORDERLY = "trap 'kill $!; sleep 0.5; echo drained; exit 0' TERM; while :; do sleep 1000 & wait; done"
+ORDERLY = orderly(finishes_s=0.5)
 """A consumer that takes half a second to finish when told to stop."""
 
 
@@ -79,7 +80,7 @@ def test_command_is_in_progress_when_the_unit_takes_its_time(
     ssm: Any, make_group: Any, send: Any, concluded: Any, eventually: Any
 ) -> None:
     """Between SIGTERM and exit the invocation is in progress, with response code -1."""
-    group = make_group(ORDERLY.replace("0.5", "3"), desired=1)
+    group = make_group(orderly(finishes_s=3), desired=1)
     instance_id = eventually(lambda: group.in_state("InService"))[0]
 
     command_id = send(instance_id, "systemctl stop consumer")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sluice_tools.sandbox.packages import upload_package
-from sluice_tools.sandbox.sandbox import REGION, ROOT, Sandbox
+from sluice_tools.sandbox.sandbox import ROOT, Sandbox
 
 TIMEOUT_S = 300.0
 FILES = ("samconfig.toml", "fleet.yaml", "queue.yaml", "dashboards")
@@ -25,19 +24,26 @@ class Clone:
     folder: Path
 
     def paste(self, line: str, answers: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-        """Run a line as it is printed, in a shell, with answers typed ahead; both streams in ``stdout``."""
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "VIRTUAL_ENV"))}
-        return subprocess.run(
-            ["bash", "-eu", "-o", "pipefail", "-c", line],
-            cwd=self.folder,
-            env=env | self.sandbox.env(),
-            input="".join(f"{answer}\n" for answer in answers),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        """Run a line as it is printed, with answers typed ahead; both streams in ``stdout``."""
+        return paste(self.sandbox, self.folder, line, answers, within_s=TIMEOUT_S)
+
+
+def paste(
+    sandbox: Sandbox, folder: Path, script: str, answers: Sequence[str], *, within_s: float
+) -> subprocess.CompletedProcess[str]:
+    """Run lines as they are, in a shell whose account is the sandbox, with answers typed ahead; both in ``stdout``."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "VIRTUAL_ENV"))}
+    return subprocess.run(
+        ["bash", "-eu", "-o", "pipefail", "-c", script],
+        cwd=folder,
+        env=env | sandbox.env(),
+        input="".join(f"{answer}\n" for answer in answers),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=within_s,
+        check=False,
+    )
 
 
 def clone(sandbox: Sandbox, folder: Path) -> Clone:
@@ -53,9 +59,7 @@ def clone(sandbox: Sandbox, folder: Path) -> Clone:
     build = folder / ".aws-sam/build"
     build.mkdir(parents=True)
     bucket, key = upload_package(sandbox, ROOT / "template.yaml").split("/")[-2:]
-    packed = sandbox.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
-    # The nested template's URL is the one under which whichever sandbox packed it first had it.
-    (build / "template.yaml").write_text(re.sub(r"http://[\d.:]+/", f"https://s3.{REGION}.amazonaws.com/", packed))
+    sandbox.client("s3").download_file(bucket, key, str(build / "template.yaml"))
     (build / "samconfig.toml").symlink_to("../../samconfig.toml")
     return Clone(sandbox, folder)
 

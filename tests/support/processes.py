@@ -1,4 +1,4 @@
-"""Which processes of this machine are alive, and which of them belong to a folder."""
+"""Which processes of this machine are alive, which of them belong to a folder, and the consumer that most tests run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import contextlib
 import os
 import time
 from pathlib import Path
+
+
+def orderly(finishes_s: float) -> str:
+    """A shell's line for a consumer that finishes what it is at when asked to stop, and tells `drained`.
+
+    Its `sleep` may get the signal before the shell does: it waits on, for its own.
+    """
+    return f"trap 'kill $!; sleep {finishes_s:g}; echo drained; exit 0' TERM; while :; do sleep 1000 & wait; done"
 
 
 def running(pid: int) -> bool:
