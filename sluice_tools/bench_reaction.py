@@ -115,7 +115,7 @@ class _World:
         return PlannerService(self._ports, lambda: self.now, self._timing, invocation, _Quiet(), self._warm)
 
     def _begin(self, burst: Burst) -> None:
-        burst.desired = self._ports.group.read(burst.fleet).desired
+        burst.desired = self._ports.group.desired(burst.fleet)
         self._send(burst.fleet, BURST)
 
     def _pass_second(self) -> None:
@@ -126,7 +126,7 @@ class _World:
             self._ports.queue.delete(url, done)
             for receipt in done:
                 del held[receipt]
-            free = min(10, self._ports.group.read(fleet.group).desired - len(held))
+            free = min(10, self._ports.group.desired(fleet.group) - len(held))
             for message in self._ports.queue.receive(url, free, 60.0) if free > 0 else ():
                 held[message.receipt] = self.now + MESSAGE_S
 
@@ -142,7 +142,7 @@ class _World:
         for burst in self.bursts:
             if burst.fleet in names and burst.at <= self.now and burst.decided_at == inf:
                 burst.next_at = min(burst.next_at, self.now)
-                if self._ports.group.read(burst.fleet).desired > burst.desired:
+                if self._ports.group.desired(burst.fleet) > burst.desired:
                     burst.decided_at = self.now + self._round_s
 
 

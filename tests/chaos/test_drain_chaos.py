@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sluice.config.fleet import DrainPolicy
+from sluice.config.fleet import DrainPolicy, DrainVia
 from sluice.consumers import protection
 from sluice.consumers import state_machine as launching_state_machine
 from sluice.consumers.state_machine import BootEventKind
@@ -84,6 +84,10 @@ def _completions_fail(world: World) -> bool:
     return world.chances.completion > 0
 
 
+def _commands_get_lost(world: World) -> bool:
+    return world.policy.via is DrainVia.SSM and world.chances.instances.lost_command > 0
+
+
 def _silence_is_broken(world: World) -> bool:
     return world.policy.silence_s is not None and world.scene.talking
 
@@ -141,7 +145,7 @@ MUTANTS = [
         [(DrainState.STOPPING, EventKind.COMMAND_UNKNOWN)],
         _dead_when_unknown,
         "on record as done",
-        None,
+        _commands_get_lost,
         id="unknown is dead",
     ),
     pytest.param(
@@ -163,7 +167,7 @@ MUTANTS = [
         [(state, EventKind.TICK) for state in UNDER_WAY],
         _never_asks_again,
         "is not released",
-        None,
+        _commands_get_lost,
         id="a lost stop stays lost",
     ),
     pytest.param(

@@ -523,10 +523,11 @@ def test_fleets_when_any_single_call_fails(when: When, error: BaseException) -> 
 
 def _life_with(decide: Decide) -> "LossyDay":
     """Twenty seconds of two fleets under a fault, then messages, and as long as it may take until they are seen."""
-    day = LossyDay(a_fleet(), a_fleet("mails"), decide=decide)
+    slow = {"seconds_per_message": 10, "lead_time_s": 60}  # so that few messages take many instances
+    day = LossyDay(a_fleet(hints=slow), a_fleet("mails", hints=slow), decide=decide)
     day.live(20.0)
-    day.send(420)
-    day.send(420, "mails")
+    day.send(42)
+    day.send(42, "mails")
     day.live(82.0)
     return day
 

@@ -14,9 +14,9 @@ BOOT_S = 45.0
 SEEDS = (1, 2)
 
 
-def a_trace(seed: int, minutes: int = 180) -> Trace:
-    """Three hours of sixty messages a minute by chance, with half as many more in the second hour."""
-    per_minute = np.where((np.arange(minutes) // 60) == 1, 90.0, 60.0)
+def a_trace(seed: int, minutes: int = 120) -> Trace:
+    """Two hours of sixty messages a minute by chance, with half as many more from the 40th minute to the 80th."""
+    per_minute = np.where((np.arange(minutes) // 40) == 1, 90.0, 60.0)
     return Trace("chance", np.random.default_rng(seed).poisson(per_minute))
 
 

@@ -155,6 +155,10 @@ class MemoryGroup:
             action_of(group, member, wait) for member in group.members.values() for wait in member.open_waits()
         )
 
+    def desired(self, name: str) -> int:
+        """The desired capacity, without a reading of every instance."""
+        return self._settled(name).desired
+
     def settle(self) -> None:
         """Let everything happen that has fallen due, without asking anything."""
         for group in self._groups.values():

@@ -284,8 +284,10 @@ def test_service_rate_when_a_period_is_not_saturated():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize(("message_s", "per_minute"), [(20, 0.8), (40, 0.2), (12, 2.0), (25, 4.0)])
-def test_service_rate_when_messages_are_few(message_s, per_minute, seed):
+@pytest.mark.parametrize(
+    ("message_s", "per_minute", "hours"), [(20, 0.8, 5), (40, 0.2, 10), (12, 2.0, 3), (25, 4.0, 3)]
+)
+def test_service_rate_when_messages_are_few(message_s, per_minute, hours, seed):
     """Where each launch serves a message or three, what is done once nothing waits tells of the speed as well.
 
     Minutes in which messages wait throughout are those in which a unit has just begun: they alone told of three times
@@ -294,7 +296,7 @@ def test_service_rate_when_messages_are_few(message_s, per_minute, seed):
     rng = random.Random(seed)
     world = World(lambda _: float(rng.random() < per_minute / 60), 1 / message_s, bounds=(0, 20))
     fleet = a_fleet(hints={"lead_time_s": 60})
-    world.live(fleet, 10 * 3600)
+    world.live(fleet, hours * 3600)
     assert 1 / rate_of(world.memory, fleet, world.now).value == pytest.approx(message_s, rel=0.2), f"seed {seed}"
 
 

@@ -17,11 +17,11 @@ from sluice_tools.backtest.traces import Trace
 from tests.support.shadow_world import looked
 
 CONDITIONS = Conditions(seconds_per_message=6.0)
-HOURS = 6
+HOURS = 4
 
 
 def bursty(seed: int) -> Trace:
-    """Six hours of a steady load with a burst of four times as much every fifty minutes."""
+    """Four hours of a steady load with a burst of four times as much every fifty minutes."""
     rng = np.random.default_rng(seed)
     minutes = np.arange(HOURS * 60)
     rate = 30.0 + 150.0 * ((minutes % 50) < 6)

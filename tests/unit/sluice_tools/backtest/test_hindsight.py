@@ -21,7 +21,7 @@ from sluice_tools.backtest.simulator import simulate
 from sluice_tools.backtest.study import settings
 from sluice_tools.backtest.traces import Trace
 
-DAY = Trace("day", np.random.default_rng(4).poisson(20.0 + 15.0 * np.sin(np.arange(600) / 60.0)).astype(np.int64))
+DAY = Trace("day", np.random.default_rng(4).poisson(20.0 + 15.0 * np.sin(np.arange(400) / 60.0)).astype(np.int64))
 CONDITIONS = Conditions(seconds_per_message=10.0)
 SPECS = [*settings("wpa")[:18:2], *settings("fixed"), *settings("little")[::9], *settings("target-tracking")[::16]]
 FLUID = replace(CONDITIONS, messages_max=1)
