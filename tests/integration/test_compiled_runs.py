@@ -27,7 +27,7 @@ from sluice_tools.compiled.__main__ import CompileError, build, compiler
 from sluice_tools.sources import CHECKOUT
 
 SEED = 7
-MINUTES = 360  # of each shape
+MINUTES = 240  # of each shape
 COMPARED = ("dies-young", "fifo-two-groups", "prefetch", "second-controller")  # of the worlds
 WITHOUT = (None, *(rule.name for rule in rules()))
 PEERS = tuple(settings(name)[-1] for name in GRIDS)
@@ -93,8 +93,8 @@ def told(name: str, *target_and_boot_s: float) -> list[Any]:
 
 
 def without_rule(name: str | None) -> list[Any]:
-    """What an hour and a half of gusts comes to without one rule."""
-    counts = np.zeros(90, dtype=np.int64)
+    """What an hour of gusts comes to without one rule."""
+    counts = np.zeros(60, dtype=np.int64)
     counts[::4] = 60
     conditions = Conditions(seconds_per_message=20.0, target_wait_s=60.0, boot_s=180.0)
     result = result_of((Case("gusts", Trace("gusts", counts), conditions), name))

@@ -366,8 +366,8 @@ def test_capacity_when_load_is_constant(load, seconds_per_message, boot_and_targ
     """Under constant load capacity settles: it then moves by one unit or a hundredth at most, and seldom."""
     boot_s, target_s = boot_and_target
     world = World(lambda _: load, 1 / seconds_per_message, boot_s)
-    world.live(fleet_for(seconds_per_message, boot_s, target_s), 3 * 3600)
-    settled = [decision.want for decision in world.decisions if decision.at >= NINE + 2 * 3600]
+    world.live(fleet_for(seconds_per_message, boot_s, target_s), 2 * 3600)
+    settled = [decision.want for decision in world.decisions if decision.at >= NINE + 3600]
     assert max(settled) - min(settled) <= max(1, 0.01 * max(settled))
     turns = sum(1 for before, after in pairwise(settled) if before != after)
     assert turns <= 3600 / (2 * (boot_s + 60))

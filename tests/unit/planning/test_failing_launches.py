@@ -19,8 +19,12 @@ TRACE = Trace("swings", RNG.poisson(20.0 * np.where(MINUTES % 4 == 0, RNG.unifor
 
 @cache
 def run(launch_failure: float) -> Run:
-    """The half day with such a share of failing launches."""
-    return simulate(TRACE, Sluice(), Conditions(seconds_per_message=45.0, launch_failure=launch_failure))
+    """Eight hours with such a share of failing launches."""
+    return simulate(
+        Trace("swings", TRACE.counts[: 8 * 60]),
+        Sluice(),
+        Conditions(seconds_per_message=45.0, launch_failure=launch_failure),
+    )
 
 
 @pytest.mark.slow
