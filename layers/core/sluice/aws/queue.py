@@ -146,10 +146,10 @@ class SqsQueue:
         takes the entries of one batch each by itself, so that a message group has one message in a batch at most, and
         none after one that failed: its order is kept.
         """
-        entries = [entry_of(queue_url, i, m, s) for i, (m, s) in enumerate(zip(messages, delay_s, strict=True))]
+        assert len(messages) == len(delay_s)
         batches = list(batches_of(messages, in_order=is_fifo(queue_url)))
         if not is_fifo(queue_url):
-            return to_answer(self._together(lambda batch: self._send_batch(queue_url, entries, batch), batches))
+            return to_answer(self._together(lambda batch: self._send_batch(queue_url, messages, delay_s, batch), batches))
         result = BatchResult()
         for batch in batches:
             # It is unknown whether a batch whose answer was lost was sent, so everything behind it waits.
@@ -158,14 +158,17 @@ class SqsQueue:
                 (i for i in batch if i not in going and i not in result.failed), EARLIER_FAILED
             )
             if going:
-                result.add(self._send_batch(queue_url, entries, going))
+                result.add(self._send_batch(queue_url, messages, delay_s, going))
         return to_answer([result])
 
-    def _send_batch(self, queue_url: str, entries: Sequence[Any], batch: Sequence[int]) -> BatchResult:
+    def _send_batch(
+        self, queue_url: str, messages: Sequence[Message], delay_s: Sequence[float], batch: Sequence[int]
+    ) -> BatchResult:
         try:
             with asking(_thing(queue_url)):
                 answer = self._clients.sqs_once.send_message_batch(
-                    QueueUrl=queue_url, Entries=[entries[index] for index in batch]
+                    QueueUrl=queue_url,
+                    Entries=[entry_of(queue_url, index, messages[index], delay_s[index]) for index in batch],
                 )
         except LostAnswerError as error:
             return BatchResult(lost=[error])
@@ -174,7 +177,7 @@ class SqsQueue:
                 return BatchResult(failed={batch[0]: str(error)}, refused={batch[0]})
             result = BatchResult()  # refused as a whole, for one of them: find out which
             for index in batch:
-                result.add(self._send_batch(queue_url, entries, [index]))
+                result.add(self._send_batch(queue_url, messages, delay_s, [index]))
             return result
         except PortError as error:
             return BatchResult(failed=dict.fromkeys(batch, str(error)), errors=[error])

@@ -111,6 +111,8 @@ class Table:
                     break
             else:
                 raise TryLaterError(f"{self._thing().name}: {len(left)} items of a batch were not read: throttled")
+        if not found:  # as when a redrive asks who else has claimed its messages
+            return [None] * len(keys)
         return [found.get((text(one, "pk"), text(one, "sk"))) for one in keys]
 
     def query(

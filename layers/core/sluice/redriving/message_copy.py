@@ -20,6 +20,8 @@ KEY_DIGITS = 32  # hex digits of a body's key in the ledger
 # As SQS counts them, with as many digits as `_COUNT` reads.
 ATTEMPTS_BYTES = len(ATTEMPTS) + len("Number.") + SEAL_DIGITS + 6
 CONSUMER_STAMPS = 2  # cause and source: a consumer stamps both or none, and is left room for them where there is any
+_GONE = frozenset({CAUSE, SOURCE, COPY_OF, ATTEMPTS})  # what a copy does not take over from its message
+_GONE_WITH_TIME = _GONE | {FIRST_SENT_AT}
 _COPY_OF = re.compile(r"([A-Za-z0-9-]{1,100})(?:/([A-Za-z0-9-]{1,64})/([a-z0-9-]{1,64}))?")
 _COUNT = re.compile(r"[0-9]{1,6}")
 _SEAL = re.compile(f"[0-9a-f]{{{SEAL_DIGITS}}}")
@@ -171,32 +173,36 @@ def copy_of(message: Message, attempt: int, to: Destination, job: tuple[str, str
         job: the redrive job's id and the failure group that the message is in.
     """
     first_at = first_sent_at(message, to)
-    gone = {CAUSE, SOURCE, COPY_OF, ATTEMPTS} | (set() if first_at is None else {FIRST_SENT_AT})
-    kept = tuple((name, value) for name, value in message.attributes if name not in gone)
-    size_bytes = message.size_bytes - sum(attribute_bytes(one) for one in message.attributes if one[0] in gone)
+    gone = _GONE if first_at is None else _GONE_WITH_TIME
+    kept: list[tuple[str, Attribute]] = []
+    size_bytes = message.size_bytes
+    for named in message.attributes:
+        if named[0] in gone:
+            size_bytes -= attribute_bytes(named)
+        else:
+            kept.append(named)
     if len(kept) > MAX_ATTRIBUTES or size_bytes > to.max_bytes:
         return None
     digest = _digest(message.body)
     redrives, origin = str(attempt), "/".join((message.id, *(job or ())))
-    stamps = {
-        ATTEMPTS: Attribute(f"Number.{_seal(redrives, to, digest)}", redrives),
-        COPY_OF: Attribute(f"String.{_seal(origin, to, digest)}", origin),
-        FIRST_SENT_AT: Attribute("Number", f"{first_at or 0:.3f}"),
-    }
-    # A job must see what comes back of it; a retry is better known by its age.
-    order = (ATTEMPTS, COPY_OF, FIRST_SENT_AT) if job else (ATTEMPTS, FIRST_SENT_AT, COPY_OF)
-    carried: dict[str, Attribute] = {}
-    for name in order:
-        if name == FIRST_SENT_AT and first_at is None:
-            continue
-        stamp, count = stamps[name], len(kept) + len(carried)
-        stamp_bytes = len(name) + len(stamp.type) + len(stamp.text or "")  # all of them ASCII
-        fits = count < MAX_ATTRIBUTES and size_bytes + stamp_bytes <= to.max_bytes
-        crowds = count == MAX_ATTRIBUTES - CONSUMER_STAMPS
-        if fits and not (name == COPY_OF and job is None and crowds):
-            carried[name] = stamp
+    stamps = [
+        (ATTEMPTS, Attribute(f"Number.{_seal(redrives, to, digest)}", redrives)),
+        (COPY_OF, Attribute(f"String.{_seal(origin, to, digest)}", origin)),
+    ]
+    if first_at is not None:
+        # A job must see what comes back of it; a retry is better known by its age.
+        stamps.insert(2 if job else 1, (FIRST_SENT_AT, Attribute("Number", f"{first_at:.3f}")))
+    carries_attempts = False
+    for named in stamps:
+        stamp_bytes = attribute_bytes(named)
+        fits = len(kept) < MAX_ATTRIBUTES and size_bytes + stamp_bytes <= to.max_bytes
+        crowds = len(kept) == MAX_ATTRIBUTES - CONSUMER_STAMPS
+        if fits and not (named[0] == COPY_OF and job is None and crowds):
+            kept.append(named)
             size_bytes += stamp_bytes
-    return Copy(replace(message, attributes=tuple(sorted((*kept, *carried.items()), key=_name))), ATTEMPTS in carried)
+            carries_attempts |= named[0] == ATTEMPTS
+    kept.sort(key=_name)
+    return Copy(replace(message, attributes=tuple(kept)), carries_attempts)
 
 
 def has_room(message: Message, to: Destination) -> bool:

@@ -80,6 +80,7 @@ _UNCLAIMED = {
     Claim.SENT: SendResult(SendOutcome.EARLIER),
     Claim.DOUBTFUL: SendResult(SendOutcome.DOUBTFUL, "it may have been sent before, and the answer was lost"),
 }
+_SENT = SendResult(SendOutcome.SENT)
 _BEHIND = SendResult(SendOutcome.FAILED, "a message before it in its message group was not sent")
 
 
@@ -276,7 +277,7 @@ class Sender:
         by_id = dict.fromkeys(ids, SendResult(SendOutcome.UNKNOWN, "the queue's answer does not speak of it"))
         for i, reason in answer.failed.items():
             by_id[ids[i]] = SendResult(SendOutcome.REFUSED if i in answer.refused else SendOutcome.FAILED, reason)
-        return by_id | {ids[i]: SendResult(SendOutcome.SENT) for i in answer.done}
+        return by_id | {ids[i]: _SENT for i in answer.done}
 
 
 def past_of_redriven(

@@ -51,6 +51,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.
 """
 
 import math
+from functools import lru_cache
 from urllib.parse import quote
 from zlib import crc32
 
@@ -74,21 +75,19 @@ def key(fleet: str, sk: str) -> Item:
     return typed_all({"pk": partition(fleet), "sk": sk})
 
 
+@lru_cache(maxsize=64)
 def shards(fleet: str) -> tuple[str, ...]:
     """The partitions of a fleet's single messages.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-sharding.html
     """
-    return tuple(_shard(fleet, number) for number in range(SHARDS))
-
-
-def _shard(fleet: str, number: int) -> str:
-    return f"{partition(fleet)}#q{number:02d}"
+    return tuple(f"{partition(fleet)}#q{number:02d}" for number in range(SHARDS))
 
 
 def message_key(fleet: str, message_id: str, sk: str) -> Item:
     """The key of a record of a single message."""
-    return typed_all({"pk": _shard(fleet, crc32(message_id.encode()) % SHARDS), "sk": sk})
+    # Written out: a redrive makes several of these for each message.
+    return {"pk": {"S": shards(fleet)[crc32(message_id.encode()) % SHARDS]}, "sk": {"S": sk}}
 
 
 def chain_key(chain_id: str) -> Item:

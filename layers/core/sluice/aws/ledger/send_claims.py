@@ -1,5 +1,6 @@
 """The SendClaims port on DynamoDB."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -139,9 +140,9 @@ def _claim_in(single: Item, now: float) -> Claim | None:
     return Claim.BUSY if number(single, "until_at") > now else Claim.DOUBTFUL
 
 
-def _by_batches(batches: Iterable[Item], message_ids: set[str], now: float) -> dict[str, set[Claim]]:
-    """How each of these messages stands by batch claims."""
-    found: dict[str, set[Claim]] = {message_id: set() for message_id in message_ids}
+def _by_batches(batches: Iterable[Item], message_ids: set[str], now: float) -> defaultdict[str, set[Claim]]:
+    """How those of these messages stand that batch claims name."""
+    found: defaultdict[str, set[Claim]] = defaultdict(set)
     for item in batches:
         if number(item, "ttl") <= now:
             continue
@@ -156,6 +157,4 @@ def _by_batches(batches: Iterable[Item], message_ids: set[str], now: float) -> d
 def _strongest(found: Mapping[str, set[Claim]]) -> dict[str, Claim]:
     """Of several claims on a message the one that counts: SENT before BUSY before DOUBTFUL."""
     order = (Claim.SENT, Claim.BUSY, Claim.DOUBTFUL)
-    return {
-        message_id: next(claim for claim in order if claim in claims) for message_id, claims in found.items() if claims
-    }
+    return {message_id: next(claim for claim in order if claim in claims) for message_id, claims in found.items()}

@@ -19,7 +19,7 @@ from sluice.redriving.jobs.rules import SendReport, joined, return_note
 from sluice.redriving.jobs.sending import BATCH_BYTES_MAX, HiddenBatch, JobMessage, JobSender, route_of
 from sluice.redriving.message_copy import origin_of
 from sluice.redriving.receiving import receive_many, show_again
-from sluice.redriving.sender import past_of_redriven, resolve_doubts
+from sluice.redriving.sender import BatchClaim, past_of_redriven, resolve_doubts
 from sluice.redriving.source_queues import by_dead_letter_queue
 
 EMPTY_WAIT_S = 1.0  # a long poll asks every server of SQS: an empty answer means an empty queue
@@ -83,9 +83,7 @@ class _DeadLetterQueue:
         )
         works = [partial(self._part, job, share, batch, number) for number, share in enumerate(shares)]
         parts = queue.side_by_side(works)
-        for claim in batch.hidden.free_claims:
-            with suppress(PortError):  # it says of messages that are gone that they were sent, until it is forgotten
-                claim.close()
+        queue.side_by_side([partial(_close, claim) for claim in batch.hidden.free_claims])
         received_count = sum(part.received_count for part in parts)
         errors = [part.error for part in parts if part.error]
         if errors and not received_count:
@@ -140,11 +138,17 @@ class _DeadLetterQueue:
                 report_return(sender.ports, fleet.name, origin, message.id, sender.now())
             to, limit = route.to if route else sender.to, fleet.redrive.max_retries
             past = past_of_redriven(sender.ports, fleet.name, message, to, limit=limit, now=sender.now())
-            messages.append(JobMessage(message, failure_group(message).id, past.attempts, answers=past.answers))
+            group_id = failure_group(message).id
+            messages.append(JobMessage(message, route, group_id, past.attempts, answers=past.answers))
         return returns, messages
 
     def _show_again(self, messages: Sequence[Message]) -> None:
         show_again(self.sender.ports.queue, self.url, [message.receipt for message in messages])
+
+
+def _close(claim: BatchClaim) -> None:
+    with suppress(PortError):  # it says of messages that are gone that they were sent, until it is forgotten
+        claim.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class JobMessage:
     """One message that a job is to send, and where it is: in quarantine, or hidden in the dead-letter queue."""
 
     message: Message
+    route: QueueRoute | None  # None: nothing says which queue it came from, or it is none of the job's
     failure_group: str
     attempt: int
     entry: QuarantineEntry | None = None
@@ -103,6 +104,7 @@ class JobSender:
         is_sent = selects if order_guard is None else order_guard.admits
         chosen = [entry for entry in entries if is_sent(job, entry)]
         report = SendReport()
+        routes = self.routes_of(job)
         for some in _by_bytes(chosen):
             if report.stopped:
                 break
@@ -111,7 +113,8 @@ class JobSender:
             for entry in some:
                 message = loaded[entry.key]
                 if isinstance(message, Message):
-                    messages.append(JobMessage(message, entry.failure_group, entry.attempt, entry))
+                    route = route_of(job, message, entry, routes)
+                    messages.append(JobMessage(message, route, entry.failure_group, entry.attempt, entry))
                     continue
                 report += self._failed(f"Message {entry.message_id} could not be read: {message}")
                 if report.stopped:
@@ -128,20 +131,18 @@ class JobSender:
             hidden: how they were received, if they are in the dead-letter queue. One record claims them, on FIFO queues
                 a claim for each.
         """
-        routes = self.routes_of(job)
-        going = [(message, route_of(job, message.message, message.entry, routes)) for message in messages]
 
-        def url_of(pair: tuple[JobMessage, QueueRoute | None]) -> str:
-            return pair[1].to.url if pair[1] else ""
+        def url_of(message: JobMessage) -> str:
+            return message.route.to.url if message.route else ""
 
-        if not self.to.fifo:  # no order is to be kept, so that each queue gets all of its messages at once
-            going.sort(key=url_of)
+        # On standard queues no order is to be kept, so that each queue gets all of its messages at once.
+        going = messages if self.to.fifo else sorted(messages, key=url_of)
         report = SendReport()
         for _, together in itertools.groupby(going, key=url_of):
             if report.stopped:
                 break
-            pairs = list(together)
-            route, some = pairs[0][1], [message for message, _ in pairs]
+            some = list(together)
+            route = some[0].route
             report += self._without_route(job, some) if route is None else self._send_to(route, job, some, hidden)
         return report
 
