@@ -10,6 +10,7 @@ from sluice_tools.sandbox.emulator import (
     change_sets,
     custom_resources,
     embedded_metrics,
+    expressions,
     keys,
     nested_stacks,
     scaling_policies,
@@ -73,6 +74,7 @@ class Extensions:
         scaling_policies.install(self._groups)
         tags.install()
         keys.install()
+        expressions.install()
         GroupResource(self._groups, api).install()
         archives.install()
         self._function_processes.install()
