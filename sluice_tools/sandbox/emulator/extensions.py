@@ -12,6 +12,7 @@ from sluice_tools.sandbox.emulator import (
     embedded_metrics,
     expressions,
     keys,
+    long_queues,
     nested_stacks,
     scaling_policies,
     schedules,
@@ -80,6 +81,7 @@ class Extensions:
         self._function_processes.install()
         Lambdas(authorisation).install()
         schedules.install(self._settings)
+        long_queues.install()
         sqs_answers.install()
         self._queues.install()
         self._move_tasks.install()
