@@ -56,6 +56,31 @@ def test_delete_succeeds_when_it_is_repeated(sqs: Any, received: Any) -> None:
     assert [(entry["Id"], entry["Code"]) for entry in batch["Failed"]] == [("odd", "ReceiptHandleIsInvalid")]
 
 
+def test_each_receive_of_a_long_queue_takes_the_next_that_are_not_hidden(sqs: Any, unique: Any) -> None:
+    """In the order in which they were sent; what a batch deletes is gone, and nothing else is."""
+    url = sqs.create_queue(QueueName=unique("answers"))["QueueUrl"]
+    for first in range(0, 30, 10):
+        entries = [{"Id": str(number), "MessageBody": str(number)} for number in range(first, first + 10)]
+        sqs.send_message_batch(QueueUrl=url, Entries=entries)
+
+    def receive(hidden_s: int) -> list[dict[str, Any]]:
+        answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=hidden_s)
+        messages: list[dict[str, Any]] = answer["Messages"]
+        return messages
+
+    first, second, shown_again = receive(60), receive(60), receive(0)
+    entries = [{"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate((*first[:5], *second[5:]))]
+    entries[9]["ReceiptHandle"] = entries[8]["ReceiptHandle"]
+    batch = sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+
+    assert [[int(m["Body"]) for m in some] for some in (first, second, shown_again, receive(60))] == [
+        [*range(10)], [*range(10, 20)], [*range(20, 30)], [*range(20, 30)]
+    ]  # fmt: skip
+    assert sorted(entry["Id"] for entry in batch["Successful"]) == [str(i) for i in range(10)]
+    counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessagesNotVisible"])
+    assert counts["Attributes"] == {"ApproximateNumberOfMessagesNotVisible": "21"}
+
+
 def test_send_is_refused_when_the_delay_is_too_long(sqs: Any, received: Any) -> None:
     """Fifteen minutes at most, entry by entry in a batch."""
     url, _ = received

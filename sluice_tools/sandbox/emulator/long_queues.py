@@ -1,9 +1,9 @@
 """Long queues: a call to SQS takes no longer for the messages that it has nothing to do with.
 
-ministack looks through the whole queue for each receive, and for each message of a batch that is deleted: with 2,000
-messages in the queue a call of ten takes 3 ms of a processor longer, so that a long queue is a slow one. On AWS it is not
-(AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html: a standard queue takes any number of messages, and
-nearly any number of calls a second). What is answered is the same, in the same order.
+ministack looks through the whole queue for each receive, and for each message of a batch that is deleted: to receive,
+send and delete ten out of 2,000 took it 4.7 ms of a processor, and takes 2.8 ms here. On AWS a standard queue takes any
+number of messages, and nearly any number of calls a second (AWSSimpleQueueService/latest/SQSDeveloperGuide/
+quotas-queues.html and standard-queues.html). What is answered is the same, in the same order.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -149,7 +149,9 @@ class SqsQueue:
         assert len(messages) == len(delay_s)
         batches = list(batches_of(messages, in_order=is_fifo(queue_url)))
         if not is_fifo(queue_url):
-            return to_answer(self._together(lambda batch: self._send_batch(queue_url, messages, delay_s, batch), batches))
+            return to_answer(
+                self._together(lambda batch: self._send_batch(queue_url, messages, delay_s, batch), batches)
+            )
         result = BatchResult()
         for batch in batches:
             # It is unknown whether a batch whose answer was lost was sent, so everything behind it waits.
