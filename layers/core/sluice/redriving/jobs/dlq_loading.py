@@ -83,7 +83,8 @@ class _DeadLetterQueue:
         )
         works = [partial(self._part, job, share, batch, number) for number, share in enumerate(shares)]
         parts = queue.side_by_side(works)
-        queue.side_by_side([partial(_close, claim) for claim in batch.hidden.free_claims])
+        if claims := batch.hidden.free_claims:
+            queue.side_by_side([partial(_close, claim) for claim in claims])
         received_count = sum(part.received_count for part in parts)
         errors = [part.error for part in parts if part.error]
         if errors and not received_count:
