@@ -44,7 +44,14 @@ html_copy_source = False
 html_show_copyright = False
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Begin": ("docs/install", "docs/deploying", "docs/shadow-mode", "docs/consumers", "docs/guides/*"),
+    "Begin": (
+        "docs/install",
+        "docs/transcript",
+        "docs/deploying",
+        "docs/shadow-mode",
+        "docs/consumers",
+        "docs/guides/*",
+    ),
     "Run it": (
         "docs/operations",
         "docs/widget",

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from sluice_tools.cfn import Template
-from sluice_tools.deploy.build import TEMPLATES
+from sluice_tools.deploy.build import CODE, EARLIEST, TEMPLATES, archive_of
 
 ROOT = Path(__file__).resolve().parents[1]
 BOM_TOOL = ROOT / ".envs/release/bin/cyclonedx-py"
@@ -25,6 +25,12 @@ LOCK = "requirements/runtime.txt"
 VERSION = re.compile(r"\d+\.\d+\.\d+")
 IN_PROJECT = re.compile(r'^version = "([^"]+)"$', re.MULTILINE)
 IN_TEMPLATE = re.compile(r"(?<=\n    Sluice: \{ Version: )[^ ]+(?= \}\n)")
+NAMED_CODE = re.compile(rf"^( +(?:{'|'.join(CODE)}): )(\S+)$", re.MULTILINE)
+DEPLOYMENT = "sluice_tools/deployment/"
+"""Where a wheel has what is deployed."""
+PAGE = "docs/deploying.md"
+IN_PAGE = re.compile(r"(your-bucket/sluice/|--semantic-version )(\d+\.\d+\.\d+)")
+"""In the URLs and lines that the page on deploying prints."""
 UNRELEASED = "## Unreleased\n"
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 
@@ -43,7 +49,7 @@ def version_of(root: Path) -> str:
 
 
 def set_version(root: Path, version: str, today: date) -> None:
-    """Write a version into pyproject.toml, the templates and the changelog, whose unreleased changes become its own.
+    """Write a version into the project, the templates, the page on deploying and the changelog's unreleased changes.
 
     Raises:
         ReleaseError: it is no version, or not later than the project's; or nothing is unreleased.
@@ -62,6 +68,8 @@ def set_version(root: Path, version: str, today: date) -> None:
     for name in TEMPLATES:
         path = root / name
         path.write_text(IN_TEMPLATE.sub(version, path.read_text(), count=1))
+    page = root / PAGE
+    page.write_text(IN_PAGE.sub(rf"\g<1>{version}", page.read_text()))
 
 
 def problems(root: Path) -> list[str]:
@@ -117,12 +125,7 @@ def build(root: Path, dist: Path, uv: str) -> list[Path]:
     (dist / ".gitignore").unlink(missing_ok=True)
     (wheel,) = dist.glob("*.whl")
     deployment = dist / f"sluice-{version}-deployment.zip"
-    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(deployment, "w", zipfile.ZIP_DEFLATED) as target:
-        for entry in source.infolist():
-            if entry.filename.startswith("sluice_tools/deployment/"):
-                content = source.read(entry)
-                entry.filename = entry.filename.removeprefix("sluice_tools/")
-                target.writestr(entry, content)
+    pack_deployment(wheel, root / "samconfig.toml", deployment)
     bom = dist / f"sluice-{version}.cdx.json"
     _run([str(BOM_TOOL), "requirements", LOCK, "--pyproject", "pyproject.toml", "--output-reproducible",
           "--output-format", "JSON", "--output-file", str(bom)], root)  # fmt: skip
@@ -130,6 +133,32 @@ def build(root: Path, dist: Path, uv: str) -> list[Path]:
     sums = dist / "SHA256SUMS"
     sums.write_text("".join(f"{hashlib.sha256(one.read_bytes()).hexdigest()}  {one.name}\n" for one in files))
     return [*files, sums]
+
+
+def pack_deployment(wheel: Path, config: Path, archive: Path) -> None:
+    """Pack what SAM CLI deploys without a clone and without a build.
+
+    Args:
+        wheel: has templates and code.
+        config: SAM CLI's settings, which have the capabilities that the templates need.
+        archive: the archive; its one folder is `deployment`.
+    """
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.infolist():
+            if not entry.filename.startswith(DEPLOYMENT):
+                continue
+            content = source.read(entry)
+            name = entry.filename.removeprefix(DEPLOYMENT)
+            if name in TEMPLATES:
+                content = NAMED_CODE.sub(_built, content.decode()).encode()
+            entry.filename = f"deployment/{name}"
+            target.writestr(entry, content)
+        target.writestr(zipfile.ZipInfo(f"deployment/{config.name}", EARLIEST), config.read_bytes())
+
+
+def _built(named: re.Match[str]) -> str:
+    """A template's line with the archive of the code in place of the folder of its source."""
+    return f"{named[1]}code/{archive_of(named[2])}"
 
 
 def _run(command: list[str], root: Path) -> None:
@@ -148,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.version is not None:
             set_version(ROOT, given.version, datetime.now(UTC).date())
-            print(f"pyproject.toml, {', '.join(TEMPLATES)} and CHANGELOG.md have version {given.version}.")
+            print(f"pyproject.toml, {', '.join(TEMPLATES)}, {PAGE} and CHANGELOG.md have version {given.version}.")
         elif not (found := problems(ROOT)):
             for path in build(ROOT, ROOT / "dist", given.uv):
                 print(path.relative_to(ROOT))

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from cyclopts import Parameter
 from rich.box import SIMPLE_HEAD
@@ -26,10 +25,20 @@ from sluice_tools.backtest.options import check
 from sluice_tools.backtest.policies import DEFAULT, POLICIES, label
 from sluice_tools.backtest.report import geometric_mean, render, write
 from sluice_tools.backtest.runs import Run
-from sluice_tools.backtest.study import TRACES, WORLDS, Task, better_than, run_tasks, tuned, with_bounds, workloads
+from sluice_tools.backtest.study import (
+    WORLDS,
+    Task,
+    better_than,
+    recorded_traces,
+    run_tasks,
+    tuned,
+    with_bounds,
+    workloads,
+)
 from sluice_tools.backtest.trace_files import read
 from sluice_tools.backtest.traces import Trace, TraceError, roughened
 from sluice_tools.backtest.worlds.results import chosen, run_worlds, show_worlds
+from sluice_tools.commands.aws_options import DEFAULT_STACK, AwsOptions
 
 BAD_INPUT = 2  # exit status, as of a command line that cannot be read
 FAILED = 3  # as of every command that could not reach AWS
@@ -60,7 +69,7 @@ def backtest(
     instance_type: str | None = None,
     jobs: int | None = None,
     report: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    aws: AwsOptions | None = None,
 ) -> int:
     """Simulate what scaling policies would have cost on past traffic, and how long messages would have waited.
 
@@ -82,7 +91,7 @@ def backtest(
         worlds: run the worlds of these names, or all worlds, and print what the planner said in each.
         seeds: with --worlds, the number of seeds to run each with, from --seed on; 1 unless given.
         traces: for the matrix, a folder of traces with an experiments.csv of trace,seconds_per_message;
-            ../shared/traces unless given.
+            build/traces unless given, which `make traces` fills.
         seed: the seed of all randomness.
         launch_failure: the share of launches that fail, from 0 to 1; 0 unless given.
         hourly_cost: what one instance costs an hour, in dollars, to print dollars beside instance-hours.
@@ -90,11 +99,14 @@ def backtest(
             --group by default the type of its instances.
         jobs: the number of parallel processes; by default as many as there are cores.
         report: write an HTML page to this file.
-        as_json: print the results as one JSON list; tables then go to standard error.
+        aws: the account and the region of --queue; --stack has no meaning here. With --json, which prints the results
+            as one list, tables go to standard error.
 
     Returns:
         The exit status: 2 if an argument cannot be used, 3 if CloudWatch could not be read.
     """
+    aws = aws or AwsOptions()
+    as_json = aws.as_json
     try:
         check(
             {
@@ -117,11 +129,15 @@ def backtest(
                 "--instance-type": instance_type,
                 "--jobs": jobs,
                 "--report": report,
+                "--stack": aws.stack if aws.stack != DEFAULT_STACK else None,
+                "--region": aws.region,
+                "--profile": aws.profile,
+                "--endpoint-url": aws.endpoint_url,
             }
         )
         if worlds is not None:
             return _worlds(worlds, policy or ["sluice"], seed, seeds or 1, jobs, as_json=as_json)
-        found = find(hourly_cost, instance_type, group, lambda: boto3.client("autoscaling"))
+        found = find(hourly_cost, instance_type, group, lambda: aws.client("autoscaling"))
         facts = known(fleet, seconds_per_message, target_wait, boot)
         conditions = Conditions(
             target_wait_s=facts.target_wait_s,
@@ -130,8 +146,8 @@ def backtest(
             seed=seed,
         )
         days = DAYS if days is None else days
-        past = _read_history(queue, group, days, conditions.target_wait_s) if queue is not None else None
-        cases = _cases(trace, past, conditions, facts, (traces or TRACES) if matrix else None)
+        past = _read_history(aws, queue, group, days, conditions.target_wait_s) if queue is not None else None
+        cases = _cases(trace, past, conditions, facts, (traces or recorded_traces()) if matrix else None)
         measured = past.seconds_per_message if past is not None else None
         specs = hinted(policy or DEFAULT, facts.hint_seconds or measured, facts.hint_lead_s)
         if not compiled.in_use():
@@ -222,8 +238,8 @@ def _run(
     return tuned(cases, specs, tune, jobs)
 
 
-def _read_history(queue: str, group: str | None, days: int, target_wait_s: float) -> QueueHistory:
-    return read_history(boto3.client("cloudwatch"), queue, group, days, now=time.time(), target_wait_s=target_wait_s)
+def _read_history(aws: AwsOptions, queue: str, group: str | None, days: int, target_wait_s: float) -> QueueHistory:
+    return read_history(aws.client("cloudwatch"), queue, group, days, now=time.time(), target_wait_s=target_wait_s)
 
 
 def _refuse(text: str, status: int) -> int:

@@ -23,7 +23,7 @@ from sluice_tools.backtest.docs_results import LATE_PROMISED, Case, picture, res
 from sluice_tools.backtest.docs_study import DAY, SEED, cases, study_of, try_peers, verdicts
 from sluice_tools.backtest.generated_traces import SECONDS_PER_MESSAGE, generated_trace
 from sluice_tools.backtest.result_cache import ResultCache
-from sluice_tools.backtest.study import GRIDS, TRACES, Task, best, run_tasks
+from sluice_tools.backtest.study import GRIDS, Task, best, recorded_traces, run_tasks
 from sluice_tools.sources import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "comparison.md"
@@ -88,7 +88,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m sluice_tools.backtest", description=(__doc__ or "").split("\n\n", 1)[1]
     )
-    parser.add_argument("--traces", type=Path, default=TRACES, help="a folder of real traces with an experiments.csv")
+    parser.add_argument(
+        "--traces", type=Path, default=recorded_traces(), help="a folder of real traces with an experiments.csv"
+    )
     parser.add_argument("--days", type=int, help="use only the first days of each trace, for a trial")
     parser.add_argument(
         "--jobs", type=int, help="the number of parallel processes; by default as many as there are cores"

@@ -23,6 +23,9 @@ BELONGS_TO = {
     "--report": ("--trace", "--queue", "--matrix"),
     "--traces": ("--matrix",),
     "--seeds": ("--worlds",),
+    "--region": ("--queue",),
+    "--profile": ("--queue",),
+    "--endpoint-url": ("--queue",),
 }
 WAIT_MOST_S = 1_209_600.0  # 14 days: SQS keeps no message longer
 TAKES_MOST_S = 43_200.0  # 12 hours: SQS's longest visibility timeout
@@ -50,6 +53,8 @@ def check(given: Mapping[str, Any]) -> None:
         ValueError: an option is out of place or out of range; the message begins with it.
     """
     given = {flag: value for flag, value in given.items() if value is not None and value is not False}
+    if "--stack" in given:
+        raise ValueError(f"--stack: must be left out; a queue has its history without a stack (got {given['--stack']})")
     sources = [flag for flag in SOURCES if flag in given]
     if not sources:
         raise ValueError(f"{SOURCES[0]}: exactly one of {', '.join(SOURCES)} must be given")

@@ -116,7 +116,7 @@ def cost_against_lateness(points: Sequence[Point], best: Sequence[Point], height
             for cost in marks
         ),
         h.text(x=f"{LEFT + INNER / 2:.0f}", y=f"{height + 30:.0f}", **{"text-anchor": "middle"})[
-            "cost, in multiples of the work bound; up: messages that waited too long"
+            "cost, in multiples of the work alone; up: the share of messages that waited too long"
         ],
         h.path(".front", d=path),
         (

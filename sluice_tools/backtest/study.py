@@ -29,8 +29,8 @@ from sluice_tools.backtest.worlds.behaviours import Behaviour
 
 # Target wait and boot, in seconds: a target that leaves time after a boot, a longer one, and one that no launch meets.
 WORLDS = ((120.0, 60.0), (300.0, 180.0), (60.0, 180.0))
-# Real traces beside the checkout, where there are any.
-TRACES = Path(__file__).parents[3] / "shared" / "traces"
+# Folders for the recorded traces: what `make traces` fills, or one beside the checkout for several checkouts.
+TRACES = (Path("build/traces"), Path(__file__).parents[3] / "shared/traces")
 EXPERIMENTS = "experiments.csv"
 
 type Grid = Mapping[str, Sequence[Any]]
@@ -208,6 +208,11 @@ def run_task(task: Task) -> Run:
 
 
 # --------------------------------------------------------------------------- the matrix
+
+
+def recorded_traces() -> Path:
+    """The folder with the recorded traces: the first of TRACES that has some."""
+    return next((folder for folder in TRACES if (folder / EXPERIMENTS).exists()), TRACES[0])
 
 
 def workloads(folder: Path, seed: int) -> list[tuple[Trace, float]]:

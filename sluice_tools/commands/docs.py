@@ -73,8 +73,7 @@ function `<stack>-console`. Commands that act (`redrive start|pause|resume|stop`
 COMMON_TITLE = """
 ## Common options
 
-Every command that talks to AWS has these, except `backtest --queue`, which takes region and profile from the
-environment:
+Every command that talks to AWS has these, `backtest` with `--queue`. `backtest` and `publish` take no `--stack`:
 
 | option | default | meaning |
 |---|---|---|

@@ -22,7 +22,7 @@ from sluice_tools.demo.terminal import TerminalView
 from sluice_tools.demo.watcher import Watcher
 from sluice_tools.demo.work_log import WorkLog
 from sluice_tools.order_traffic import FrontEnd, Traffic
-from sluice_tools.sandbox.sandbox import ROOT
+from sluice_tools.sandbox.sandbox import ROOT, SandboxError
 
 OUTPUT = ROOT / "build/demo"
 
@@ -38,14 +38,18 @@ def main(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = Fa
         output: the folder for the timeline, the page and the logs.
 
     Returns:
-        0 if every check of the audit passes, 1 otherwise.
+        0 if every check of the audit passes, 1 otherwise, or if the sandbox fails.
     """
     console = Console()
     settings = DemoSettings()
     _print_settings(console, settings)
-    with run_story(console, settings, output / "state") as story:
-        audit = audit_of(story)
-        write_results(story, audit, output)
+    try:
+        with run_story(console, settings, output / "state") as story:
+            audit = audit_of(story)
+            write_results(story, audit, output)
+    except SandboxError as error:
+        console.print(f"The demo ended: {error}", style="bold red", markup=False, highlight=False)
+        return 1
     failures = audit.failures(len(story.poison))
     _print_audit(console, audit, failures, output)
     if as_json:

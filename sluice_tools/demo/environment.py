@@ -1,6 +1,7 @@
 """The demo's environment: the emulator, both stacks deployed by SAM CLI, the order database and the front end."""
 
 import contextlib
+import fcntl
 import json
 import os
 import platform
@@ -204,10 +205,54 @@ def running_environment(
             order page then.
         way: how the stacks are deployed.
         with_sluice: whether Sluice is deployed beside the example.
+
+    Raises:
+        SandboxError: another process uses the directory, or something could not be started or deployed.
     """
-    if directory is not None:
+    with _emptied(directory):
+        say("Starting the embedded emulator, which checks IAM permissions")
+        with _deployed(settings, say, directory, consumer_command, way=way, with_sluice=with_sluice) as demo:
+            yield demo
+
+
+@contextlib.contextmanager
+def _emptied(directory: Path | None) -> Iterator[None]:
+    """Empty a folder, and keep other processes from doing so while the block runs.
+
+    Raises:
+        SandboxError: another process uses it.
+    """
+    if directory is None:
+        yield
+        return
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with directory.with_name(f"{directory.name}.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise SandboxError(
+                f"{directory} is in use by process {lock.read()}, which runs the same command: end that one first, by"
+                " Ctrl-C in its terminal"
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         shutil.rmtree(directory, ignore_errors=True)  # the audit must not count the database of an earlier run
-    say("Starting the embedded emulator, which checks IAM permissions")
+        yield
+
+
+@contextlib.contextmanager
+def _deployed(
+    settings: DemoSettings,
+    say: Callable[[str], None],
+    directory: Path | None,
+    consumer_command: str,
+    *,
+    way: Way,
+    with_sluice: bool,
+) -> Iterator[DemoEnvironment]:
+    """As `running_environment`, in a folder that is empty."""
     with Sandbox(settings.sandbox(), directory=directory) as sandbox:
         demo = DemoEnvironment(
             sandbox,

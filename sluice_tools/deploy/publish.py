@@ -13,13 +13,15 @@ from sluice_tools.deploy.upload import publish_templates
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html: the characters that are safe everywhere
 PREFIX = re.compile(r"[A-Za-z0-9!_.*'()-]+(/[A-Za-z0-9!_.*'()-]+)*")
 PREFIX_MOST = 200
+CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}
+"""The console's domain by how a region begins, where it is another than AWS's own."""
 
 
 def publish(*, bucket: str, prefix: str = "sluice", aws: AwsOptions | None = None) -> ExitCode:
     """Put this version's templates and code into a bucket of yours, and print the templates' URLs.
 
-    Terraform, CDK and the console deploy from such a URL. The templates are in the folder PREFIX/VERSION of the bucket,
-    and the code, which they name by its digest, is in the folder PREFIX.
+    Terraform and CDK deploy from such a URL, and a link that is printed opens it in the console. The templates are in
+    the folder PREFIX/VERSION of the bucket, and the code, which they name by its digest, is in the folder PREFIX.
 
     Args:
         bucket: The bucket, in the region of the stacks that are deployed from it.
@@ -39,9 +41,23 @@ def publish(*, bucket: str, prefix: str = "sluice", aws: AwsOptions | None = Non
         folder = deployment_folder()
         version = version_of(Template.load(folder / TEMPLATES[0]))
         urls = publish_templates(folder, TEMPLATES, version, target)
+    link = console_link(target.region, urls[TEMPLATES[0]])
     if aws.as_json:
-        show_json({"version": version, "templates": urls})
+        show_json({"version": version, "templates": urls, "console": link})
     else:
         say(f"Sluice {version} is in the bucket {bucket}.")
         show_table(("template", "URL"), urls.items())
+        say(f"To deploy it in the console: {link}")
     return ExitCode.DONE
+
+
+def console_link(region: str, template_url: str) -> str:
+    """A link that opens CloudFormation's console with the form for a new stack.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-console-create-stacks-quick-create-links.html
+    """
+    domain = next((found for begin, found in CONSOLES.items() if region.startswith(begin)), "console.aws.amazon.com")
+    return (
+        f"https://{region}.{domain}/cloudformation/home?region={region}#/stacks/create/review"
+        f"?templateURL={template_url}&stackName={DEFAULT_STACK}"
+    )

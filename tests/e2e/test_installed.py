@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -16,12 +18,15 @@ import pytest
 
 from sluice.model.draining import DrainOutcome
 from sluice.model.planning import TimedLaunch
-from sluice_tools.release import version_of
-from sluice_tools.sandbox.sandbox import ROOT, Sandbox
+from sluice_tools.cfn import Template
+from sluice_tools.release import pack_deployment, version_of
+from sluice_tools.sandbox.sandbox import REGION, ROOT, Sandbox
 from tests.support.deployed_stacks import FLEET, SETTINGS, STACK, Deployed
-from tests.support.installed import earlier_sources, install, paste, run, uv, wheel_of
+from tests.support.installed import TIMEOUT_S, earlier_sources, install, paste, run, uv, wheel_of
 from tests.support.pasted import blocks
+from tests.support.pasted_deployment import paste as paste_with_answers
 from tests.support.running import UP, Running, started
+from tests.support.transcript import Transcript
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
@@ -33,6 +38,7 @@ WORKER = """\
 trap 'while [ ! -e "$(dirname "$0")/may-end" ]; do sleep 0.2; done; exit 0' TERM
 while :; do sleep 0.2; done
 """
+TYPED, TRANSCRIPT = Transcript(), ROOT / "docs/transcript.md"
 COUNT, RATE_PER_S = 24, 1
 """Of a redrive that takes longer than an upgrade does here."""
 
@@ -48,17 +54,20 @@ def printed(section: str, program: str = "sluice") -> str:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with this version's wheel in dist/, and in which the lines of docs/install.md are typed."""
     directory = tmp_path_factory.mktemp("clone")
     wheel_of(ROOT, directory / "dist")
-    return directory
+    yield directory
+    page = ROOT / ("docs" if os.environ.get("SLUICE_UPDATE_DOCS") == "1" else "build") / "transcript.md"
+    TYPED.write(page, {str(directory): "~/sluice", str(directory / "sandbox"): "~", str(Path.home()): "~"})
 
 
 @pytest.fixture(scope="module")
 def programs(clone: Path) -> Path:
     """What the lines under "Install" install: the folder of programs."""
-    paste(printed("Install"), clone, clone / "bin", **tools(clone))
+    lines = printed("Install")
+    TYPED.add("Install", lines, paste(lines, clone, clone / "bin", **tools(clone)))
     return clone / "bin"
 
 
@@ -88,16 +97,21 @@ def running(clone: Path) -> Iterator[Running]:
     worker.write_text(WORKER)
     worker.chmod(0o755)
     # Another environment than that of the tool: an upgrade of the tool replaces it.
-    paste("\n".join(installing), clone, folder / "bin", **tools(folder))
+    installed = paste("\n".join(installing), clone, folder / "bin", **tools(folder))
     caches = {"XDG_CACHE_HOME": str(folder), "UV_CACHE_DIR": run(uv(), "cache", "dir", cwd=clone).strip()}
     path = os.pathsep.join([str(folder / "bin"), os.environ["PATH"]])
     with started(f"{starting} --consumer {worker}", folder, PATH=path, **caches) as process:
         process.until_printed(UP)
+        TYPED.add(
+            "Try it without an account",
+            "\n".join([*installing, starting]),
+            f"{installed}\n{starting}\n{process.printed}",
+        )
         yield process
 
 
 @pytest.fixture(scope="module")
-def deployed(running: Running, earlier: Path, clone: Path) -> Deployed:
+def deployed(running: Running, earlier: Path, clone: Path, programs: Path) -> Deployed:
     """The wheel's own sandbox, and Sluice in it, as the lines under "Deploy" deploy it, by the earlier version."""
     sandbox = Sandbox()
     sandbox.port = int(re.findall(r"AWS_ENDPOINT_URL=http://127.0.0.1:(\d+)", running.printed)[0])
@@ -106,7 +120,9 @@ def deployed(running: Running, earlier: Path, clone: Path) -> Deployed:
     parameters = json.loads((running.folder / "sluice/sandbox/parameters.json").read_text())
     parameters |= {"Settings": json.dumps(SETTINGS), "TickSeconds": "2"}
     (clone / "parameters.json").write_text(json.dumps(parameters))
-    said = paste(printed("Deploy", "deploy"), clone, earlier, **sandbox.env())
+    assert programs  # they are installed first, as on the page
+    lines = printed("Deploy", "deploy")
+    said = TYPED.add("Deploy", lines, paste(lines, clone, earlier, **sandbox.env()))
     assert said.index("Stack sluice is new") < said.index("Make these changes?") < said.index("is made.")
     return Deployed(sandbox, orders, sandbox.outputs(STACK), "", parameters)
 
@@ -164,6 +180,18 @@ def test_commands_run_when_nothing_but_the_wheel_is_installed(programs: Path) ->
     assert run(programs.parent / "tools/sluice/bin/python", "-c", found, cwd=programs).strip() == "[]"
 
 
+def test_second_sandbox_is_refused_while_the_first_runs(running: Running) -> None:
+    """It would empty the folder of the first."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(running.folder), "XDG_CACHE_HOME": str(running.folder)}
+    line = [running.folder / "bin/sluice", "sandbox", "--bare"]
+
+    refused = subprocess.run(line, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    assert refused.returncode == 1
+    assert f"is in use by process {running.process.pid}" in refused.stderr
+    assert (running.folder / "sluice/sandbox/parameters.json").exists()
+
+
 def test_nothing_is_lost_when_upgraded_amid_a_drain_and_a_redrive(
     deployed: Deployed, programs: Path, clone: Path, earlier: Path, eventually: Eventually
 ) -> None:
@@ -195,7 +223,9 @@ def test_nothing_is_lost_when_upgraded_amid_a_drain_and_a_redrive(
     assert running.state == "running"
     assert running.progress.sent_count < COUNT
 
-    said = paste(printed("Upgrade"), clone, programs, **tools(clone), **sandbox.env())
+    said = TYPED.add(
+        "Upgrade", printed("Upgrade"), paste(printed("Upgrade"), clone, programs, **tools(clone), **sandbox.env())
+    )
 
     assert f" to {version_of(ROOT)}. " in said
     assert "Look at this" not in said, "nothing with data is replaced"
@@ -244,10 +274,36 @@ def test_dead_letter_is_back_when_redriven_as_printed(
 
     lines = printed("Deploy", "redrive").replace("--fleet main", f"--fleet {FLEET}")
     assert lines.count(FLEET) == 2
-    paste(lines, clone, programs, **sandbox.env())
+    TYPED.add("Redrive", lines, paste(lines, clone, programs, **sandbox.env()))
 
     assert eventually(lambda: consume(deployed)) == ["poison"]
     assert quarantine.quarantined(FLEET)[0] == ()
+
+
+def test_stack_has_the_releases_code_when_its_archive_is_deployed(
+    deployed: Deployed, programs: Path, clone: Path
+) -> None:
+    """The lines under "Deploy with SAM CLI alone": each function runs the archive's own code, and Sluice answers."""
+    sandbox, dist = deployed.sandbox, clone / "dist"
+    (wheel,) = dist.glob("*.whl")
+    pack_deployment(wheel, ROOT / "samconfig.toml", dist / f"sluice-{version_of(ROOT)}-deployment.zip")
+    questions = Template.load(ROOT / "template.yaml").parameters
+    # Stack, region, the parameters; changes shown, roles, rollback, save, file, environment: as SAM CLI proposes.
+    answers = ["", REGION, *(deployed.parameters.get(name, "") for name in questions), *[""] * 6, "y"]
+    with_sam = f"export PATH={ROOT / '.envs/sam/bin'}:$PATH\n"
+
+    done = paste_with_answers(
+        sandbox, clone, with_sam + printed("Deploy with SAM CLI alone", "sam"), answers, within_s=TIMEOUT_S
+    )
+
+    assert done.returncode == 0, done.stdout[-4_000:]
+    digests = {
+        base64.b64encode(hashlib.sha256(path.read_bytes()).digest()).decode()
+        for path in (clone / "deployment/code").glob("functions-*.zip")
+    }
+    functions = sandbox.client("lambda").list_functions()["Functions"]
+    assert {one["CodeSha256"] for one in functions if one["FunctionName"].startswith(STACK)} == digests
+    assert FLEET in sluice(programs, sandbox, "status")
 
 
 def test_fleet_goes_on_when_the_earlier_version_is_deployed_again(
@@ -263,6 +319,22 @@ def test_fleet_goes_on_when_the_earlier_version_is_deployed_again(
     sandbox.client("sqs").send_message(QueueUrl=deployed.orders["QueueUrl"], MessageBody="work")
     eventually(lambda: "InService" in instances(deployed).values())
     assert consume(deployed) == ["work"]
+
+
+def test_transcript_has_the_pages_lines_when_it_is_read() -> None:
+    """docs/transcript.md is of the lines that docs/install.md prints now, from the first to the redrive."""
+    shown = [line.removeprefix("$ ") for line in TRANSCRIPT.read_text().splitlines() if line.startswith("$ ")]
+    sections = ("Install", "Try it without an account", "Deploy", "Upgrade")
+    told = [
+        line
+        for section, program in [
+            *((one, "deploy" if one == "Deploy" else "sluice") for one in sections),
+            ("Deploy", "redrive"),
+        ]
+        for line in printed(section, program).replace("--fleet main", f"--fleet {FLEET}").splitlines()
+        if not line.startswith("#")
+    ]
+    assert shown == told
 
 
 def test_everything_ends_when_the_wheels_sandbox_is_terminated(running: Running) -> None:

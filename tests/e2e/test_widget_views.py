@@ -35,7 +35,12 @@ PICTURED = {
     "trouble": ("widget-trouble", 420, 900),
     "shadow": ("widget-shadow", 1_000, 620),
     "empty": ("widget-empty", 640, 420),
+    "new-fleet": ("widget-new-fleet", 640, 640),
+    "no-dead-letters": ("widget-no-dead-letters", 1_000, 640),
+    "overview-narrow": ("widget-overview-narrow", 420, 640),
+    "message": ("widget-message", 600, 640),
 }
+SCENE_OF = {"overview-narrow": "overview"}  # a second picture of a view
 
 # Elements that stick out of the widget or of the element that holds them, and texts that are cut.
 CUT = """() => {
@@ -160,7 +165,8 @@ def test_keyboard_when_it_goes_through_a_view_reaches_everything_in_order(page: 
 def test_view_when_documented_is_pictured(page: Page, name: str) -> None:
     """The documentation's pictures are of these views, and each is small enough to be read online."""
     file, width, height = PICTURED[name]
-    put(page, VIEWS[name](Theme.LIGHT, width - 2 * MARGIN_PX), Theme.LIGHT, width)
+    _, made = SCENES[SCENE_OF.get(name, name)]
+    put(page, made(Theme.LIGHT, width - 2 * MARGIN_PX), Theme.LIGHT, width)
     PICTURES.mkdir(parents=True, exist_ok=True)
     whole = int(page.evaluate("Math.ceil(document.querySelector('main').getBoundingClientRect().height)"))
     path = PICTURES / f"{file}.png"

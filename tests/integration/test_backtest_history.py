@@ -16,11 +16,14 @@ from sluice_tools import cli
 from sluice_tools.backtest.command import BAD_INPUT, FAILED, backtest
 from sluice_tools.backtest.history import read_history
 from sluice_tools.backtest.traces import TraceError
+from sluice_tools.commands.aws_options import AwsOptions
+from sluice_tools.commands.frame import UsageError
 from tests.support.pasted import account_blocks
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
 
+JSON = AwsOptions(as_json=True)
 IMAGES = Path(__file__).parents[1] / "support/amis.json"
 NOW = 1_795_510_800.0
 MINUTES = 180
@@ -102,9 +105,7 @@ def test_read_history_when_nothing_was_sent(cloudwatch: "CloudWatchClient") -> N
 def test_backtest_when_a_queue_is_named(cloudwatch: "CloudWatchClient", capsys: pytest.CaptureFixture[str]) -> None:
     """What was, in a sentence, and what policies would have cost."""
     put(cloudwatch, time.time() // 60 * 60)
-    assert (
-        backtest(queue="orders", group="orders-group", days=1, policy=["little", "sluice"], jobs=1, as_json=True) == 0
-    )
+    assert backtest(queue="orders", group="orders-group", days=1, policy=["little", "sluice"], jobs=1, aws=JSON) == 0
     told = capsys.readouterr()
     out = told.err
     assert "Measured in this time: 15.0 instance-hours; the oldest message was at most 400 s old, " in out
@@ -144,7 +145,7 @@ def test_backtest_when_the_queue_is_the_sandboxs_own(
                 for name, value in figures.items()
             ],
         )
-    assert backtest(queue="orders", days=1, jobs=1, as_json=True) == 0
+    assert backtest(queue="orders", days=1, jobs=1, aws=JSON) == 0
     records = json.loads(capsys.readouterr().out)
     assert len(records) == 10
     (ours,) = [record for record in records if record["policy"] == "sluice"]
@@ -170,7 +171,7 @@ def test_backtest_when_the_groups_instances_are_of_one_type(
         LaunchTemplate={"LaunchTemplateName": "workers"},
         AvailabilityZones=["eu-central-1a"],
     )
-    assert backtest(queue="orders", group="orders-group", days=1, policy=["little"], jobs=1, as_json=True) == 0
+    assert backtest(queue="orders", group="orders-group", days=1, policy=["little"], jobs=1, aws=JSON) == 0
     told = capsys.readouterr()
     assert "Measured in this time: 15.0 instance-hours or $1.09;" in told.err  # at 0.0725 dollars an hour
     assert "the On-Demand price of c7g.large" in told.err
@@ -203,14 +204,28 @@ def test_backtest_when_a_documents_line_is_typed(
     assert not (report := [word for word in words if word.endswith(".html")]) or (tmp_path / report[0]).exists()
 
 
+def test_backtest_when_the_region_is_given(
+    cloudwatch: "CloudWatchClient", monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As every other command: it wins over the environment's."""
+    put(cloudwatch, time.time() // 60 * 60, minutes=20)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+    assert backtest(queue="orders", policy=["fixed"], jobs=1, aws=AwsOptions(region="us-east-1")) == BAD_INPUT
+    assert backtest(queue="orders", policy=["fixed"], jobs=1, aws=AwsOptions(region="eu-central-1")) == 0
+    assert "instance-hours" in capsys.readouterr().out
+
+
 def test_backtest_when_the_account_cannot_be_asked(
     cloudwatch: "CloudWatchClient", monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An empty queue is bad input; missing credentials or a missing region are AWS's answer."""
+    """An empty queue and a missing region are bad input; what does not answer is AWS's failure."""
     assert backtest(queue="empty") == BAD_INPUT
     assert "--queue: CloudWatch has no sent message of empty" in capsys.readouterr().err
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    assert backtest(queue="orders", aws=AwsOptions(endpoint_url="http://127.0.0.1:9")) == FAILED
+    assert "CloudWatch could not be read" in capsys.readouterr().err
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", "none")
-    boto3.DEFAULT_SESSION = None
-    assert backtest(queue="orders") == FAILED
-    assert "CloudWatch could not be read" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="--region: must be given"):
+        backtest(queue="orders")

@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 from sluice_tools.deploy.build import TEMPLATES
-from sluice_tools.release import IN_PROJECT, IN_TEMPLATE
+from sluice_tools.release import IN_PROJECT, IN_TEMPLATE, version_of
 from sluice_tools.sandbox.sandbox import ROOT
 
 SOURCES = (
@@ -22,7 +22,7 @@ SOURCES = (
 )  # fmt: skip
 """What a wheel is built from."""
 EARLIER = "0.0.9"
-"""The version of a build that stands for the one before, where the clone has no tag of one."""
+"""The version of a build that stands for the one before, where that would have this version's number."""
 TIMEOUT_S = 600.0
 """Of a build or an installation, which take seconds with a warm cache of libraries."""
 
@@ -52,20 +52,23 @@ def wheel_of(sources: Path, into: Path) -> Path:
 
 
 def paste(script: str, directory: Path, programs: Path, **environ: str) -> str:
-    """Run printed lines at a terminal where somebody agrees to what is asked; `programs` come first on the path."""
+    """Run printed lines at a terminal where somebody agrees to what is asked; each line, and what it printed.
+
+    `programs` come first on the path.
+    """
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "VIRTUAL_ENV", "PYTHON"))}
     path = os.pathsep.join([str(programs), str(Path(uv()).parent), env["PATH"]])
     ours, theirs = pty.openpty()
     try:
         os.write(ours, b"y\n")
         done = subprocess.run(
-            ["bash", "-eu", "-o", "pipefail", "-c", script], cwd=directory, env=env | environ | {"PATH": path},
-            stdin=theirs, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+            ["bash", "-veu", "-o", "pipefail", "-c", script], cwd=directory, env=env | environ | {"PATH": path},
+            stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT_S, check=False,
         )  # fmt: skip
     finally:
         os.close(ours)
         os.close(theirs)
-    assert done.returncode == 0, f"{script}\n{done.stdout[-3_000:]}\n{done.stderr[-3_000:]}"
+    assert done.returncode == 0, done.stdout[-6_000:]
     return done.stdout
 
 
@@ -76,32 +79,43 @@ def install(wheel: Path, into: Path) -> Path:
     return into / "bin"
 
 
-def earlier_sources(into: Path) -> Path:
-    """The sources of the version before: those of the newest tag, or this version's with other code and another number.
+def earlier_sources(into: Path, root: Path = ROOT) -> Path:
+    """The sources of the version before `root`'s commit, changed so that each layer and function differs from now.
 
-    A clone without tags (CI's is shallow) upgrades from a build that differs in every layer and function.
+    They are the newest tag's. Where there is no tag, or only one of this very commit, they are the clone's own.
     """
-    listed = subprocess.run(
-        ["git", "tag", "--list", "v*", "--sort=-version:refname"], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    tags = [tag for tag in listed.stdout.split() if re.fullmatch(r"v\d+\.\d+\.\d+", tag)]
-    if tags:
-        packed = subprocess.run(["git", "archive", tags[0]], cwd=ROOT, check=True, capture_output=True)
+    tag = newest_tag(root)
+    if tag is None:
+        _copy_sources(root, into)
+    else:
+        packed = subprocess.run(["git", "archive", tag], cwd=root, check=True, capture_output=True)
         with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
             archive.extractall(into, filter="data")
-        return into
+    if version_of(into) == version_of(root):  # until the next `make version` a release's number is that of what follows
+        for name in TEMPLATES:
+            path = into / name
+            path.write_text(IN_TEMPLATE.sub(EARLIER, path.read_text(), count=1))
+        project = into / "pyproject.toml"
+        project.write_text(IN_PROJECT.sub(f'version = "{EARLIER}"', project.read_text(), count=1))
+    for code in (into / "layers/core/sluice/__init__.py", *into.glob("functions/*/app.py")):
+        code.write_text(f"{code.read_text()}\nEARLIER = {EARLIER!r}\n")
+    return into
+
+
+def newest_tag(root: Path) -> str | None:
+    """The tag of the newest version before a checkout's commit, such as v0.2.0."""
+    listed = subprocess.run(
+        ["git", "tag", "--list", "v*", "--merged", "HEAD", "--no-contains", "HEAD", "--sort=-version:refname"],
+        cwd=root, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return next((tag for tag in listed.stdout.split() if re.fullmatch(r"v\d+\.\d+\.\d+", tag)), None)
+
+
+def _copy_sources(root: Path, into: Path) -> None:
     for name in SOURCES:
-        source, target = ROOT / name, into / name
+        source, target = root / name, into / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, target)
-    for name in TEMPLATES:
-        path = into / name
-        path.write_text(IN_TEMPLATE.sub(EARLIER, path.read_text(), count=1))
-    project = into / "pyproject.toml"
-    project.write_text(IN_PROJECT.sub(f'version = "{EARLIER}"', project.read_text(), count=1))
-    for code in (into / "layers/core/sluice/__init__.py", *into.glob("functions/*/app.py")):
-        code.write_text(f"{code.read_text()}\nEARLIER = {EARLIER!r}\n")
-    return into

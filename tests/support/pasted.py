@@ -30,8 +30,7 @@ ELSEWHERE: Mapping[str, str] = {
     ".envs/sam/bin/sam delete": "run by tests/e2e/stack/test_uninstall.py",
     ".venv/bin/sluice enroll --remove": "run by tests/e2e/stack/test_uninstall.py",
     ".envs/sam/bin/sam publish": "not run: the sandbox has no Serverless Application Repository",
-    "aws cloudformation deploy --template-file dashboards/queries.yaml": "not run: the sandbox has no saved queries;"
-    " tests/unit/templates/test_dashboards.py reads the template",
+    ".envs/sam/bin/sam deploy --template dashboards/queries.yaml": "run by tests/e2e/stack/test_uninstall.py",
     ".venv/bin/sluice backtest --queue": HISTORY_IN_MOTO,
 }
 """How lines of these documents begin that are run by another test, or not at all; by which one, or why."""

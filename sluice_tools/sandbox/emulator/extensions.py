@@ -36,6 +36,7 @@ from sluice_tools.sandbox.emulator.move_tasks import MoveTasks
 from sluice_tools.sandbox.emulator.parameter_store import ParameterStore
 from sluice_tools.sandbox.emulator.queues import Queues
 from sluice_tools.sandbox.emulator.run_command import RunCommand
+from sluice_tools.sandbox.emulator.saved_queries import SavedQueries
 from sluice_tools.sandbox.emulator.service_metrics import ServiceMetrics
 from sluice_tools.sandbox.emulator.settings import CALLS_ENV, INSTANCES_ENV, Settings
 
@@ -86,6 +87,7 @@ class Extensions:
         self._queues.install()
         self._move_tasks.install()
         MetricData().install()
+        SavedQueries().install()
         embedded_metrics.install()
         templates.install(self._settings)
         custom_resources.install()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import tomllib
@@ -173,6 +174,34 @@ def test_prod_is_whole_when_deployed_by_its_configuration(deployed: Any, tmp_pat
         assert set(arrived) == set(questions)
 
 
+@pytest.mark.parametrize("environment", ["staging", "qa"])
+def test_change_set_is_made_when_the_environment_is_another(deployed: Any, tmp_path: Path, environment: str) -> None:
+    """`staging` as it is, and one whose lines were written as docs/operations.md says: with every capability."""
+    config = tmp_path / "samconfig.toml"
+    text = (ROOT / "samconfig.toml").read_text()
+    lines = [line for part in re.findall(r"^\[staging\.[^\[]+", text, re.MULTILINE) for line in part.splitlines()]
+    assert len(lines) > 6
+    config.write_text(f"{text}\n" + "\n".join(lines).replace("staging", "qa"))
+    answered = {name: deployed.parameters[name] for name in ("QueueUrl", "DeadLetterQueueUrl", "GroupName")}
+    answered |= {"TargetWaitSeconds": "60"}
+    template = deployed.sandbox.build_archives(ROOT / "template.yaml", tmp_path / "built", log=tmp_path / "build.log")
+    questions = Template.load(ROOT / "template.yaml").parameters
+    answers = ["", REGION, *(answered.get(name, "") for name in questions), "", "y", "n", "y", "", ""]
+
+    asked = sam_deploy(
+        deployed.sandbox, template, "--guided", "--config-env", environment, "--config-file", str(config),
+        "--no-execute-changeset", answers=answers, cwd=tmp_path,
+    )  # fmt: skip
+
+    stack = f"sluice-{environment}"
+    assert "Changeset created successfully" in asked
+    arrived = change_set(deployed, stack)
+    assert {name: arrived[name] for name in answered} == answered
+    kept = tomllib.loads(config.read_text())[environment]["deploy"]["parameters"]
+    assert "CAPABILITY_NAMED_IAM" in kept["capabilities"]
+    assert "TargetWaitSeconds" in str(kept["parameter_overrides"])
+
+
 @pytest.mark.parametrize("way", ["a file", "a command line"])
 def test_settings_arrive_when_given_as_documented(deployed: Any, tmp_path: Path, way: str) -> None:
     """docs/settings.md's own file and command line, word for word; a change set tells what SAM CLI made of them."""
@@ -200,10 +229,10 @@ def deploy(deployed: Any, config: Path, template: Path, *more: str, answers: lis
     return sam_deploy(deployed.sandbox, template, *options, answers=answers, cwd=config.parent)
 
 
-def change_set(deployed: Any) -> dict[str, str]:
-    """The parameters of the newest change set of the prod stack."""
+def change_set(deployed: Any, stack: str = "sluice-prod") -> dict[str, str]:
+    """The parameters of the newest change set of a stack."""
     cloudformation = deployed.sandbox.client("cloudformation")
-    found = cloudformation.list_change_sets(StackName="sluice-prod")["Summaries"]
+    found = cloudformation.list_change_sets(StackName=stack)["Summaries"]
     newest = max(found, key=lambda one: one["CreationTime"])
-    described = cloudformation.describe_change_set(ChangeSetName=newest["ChangeSetId"], StackName="sluice-prod")
+    described = cloudformation.describe_change_set(ChangeSetName=newest["ChangeSetId"], StackName=stack)
     return {one["ParameterKey"]: one["ParameterValue"] for one in described["Parameters"]}

@@ -6,11 +6,13 @@ The last file of this package by its name, since no stack is there afterwards.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from sluice_tools.sandbox.sandbox import ROOT
 from tests.support.deployed_stacks import STACK
 from tests.support.pasted import FOLLOWED, account_blocks, elsewhere
 from tests.support.pasted_deployment import Clone, clone, with_names
@@ -19,6 +21,10 @@ pytestmark = pytest.mark.sandbox
 
 QUEUES = "https://sqs.eu-west-1.amazonaws.com/123456789012/"
 HERE = "run by tests/e2e/stack/test_uninstall.py"
+QUERIES = re.findall(
+    r"^\| ([^|]+?) \|.*\?", (ROOT / "docs/grafana.md").read_text().partition("## Save the queries")[2], re.MULTILINE
+)
+"""The names in the page's table, whose other column asks what each answers."""
 FURTHER = ("sluice-invoices", "sluice-orders-urgent")
 
 
@@ -68,6 +74,11 @@ def paste(pasting: Clone, line: str, names: Mapping[str, str], *, answers: int) 
     assert done.returncode == 0, f"{line}\n{done.stdout[-4_000:]}"
 
 
+def functions(client: Any) -> set[str]:
+    """The names of the account's functions."""
+    return {one["FunctionName"] for one in client.list_functions()["Functions"]}
+
+
 def test_fleet_and_queue_come_and_all_goes_when_pasted(deployed: Any, pasting: Clone, names: Mapping[str, str]) -> None:
     """Both are there, then neither they nor the stack; ledger and archive stay, and the queues without a tag."""
     client = deployed.sandbox.client
@@ -80,6 +91,10 @@ def test_fleet_and_queue_come_and_all_goes_when_pasted(deployed: Any, pasting: C
     for line in lines("sam deploy"):
         paste(pasting, line, names, answers=1)
     assert {"invoices", "orders/queues/orders-urgent"} <= documents()
+    saved = client("logs").describe_query_definitions(queryDefinitionNamePrefix=f"sluice/{STACK}/")["queryDefinitions"]
+    assert sorted(one["name"].rpartition("/")[2] for one in saved) == sorted(QUERIES)
+    groups = {group for one in saved for group in one["logGroupNames"]}
+    assert groups <= {f"/aws/lambda/{name}" for name in functions(client("lambda"))}
 
     for line in lines("sam delete"):
         paste(pasting, line, names, answers=3)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
-from sluice_tools.demo import page, timeline
+from sluice_tools.demo import environment, page, timeline
 from sluice_tools.demo.audit import WORDS, Audit
 from sluice_tools.demo.comparison import target_tracking
 from sluice_tools.demo.pictures import Picture, Pictures
@@ -19,6 +21,7 @@ from sluice_tools.demo.story_time import StoryLine
 from sluice_tools.demo.terminal import TerminalView, newest_whole
 from sluice_tools.demo.timeline import ActSpan
 from sluice_tools.demo.watcher import Observations, Sample
+from sluice_tools.sandbox.sandbox import SandboxError
 from tests.support.widget_scenes import decision, outcome
 
 BEGAN_AT = 1_000.0
@@ -169,3 +172,20 @@ def test_bars_keep_their_height_when_the_highest_leaves_the_window() -> None:
     assert bar(160, 160) == bar(160, 320)[0] * 2
     assert len(bar(*range(100, 200))) == 13  # what a terminal of 80 columns has room for
     assert bar(5_000) == bar(320) == "█"
+
+
+def test_folder_is_left_as_it_is_when_another_process_uses_it(tmp_path: Path) -> None:
+    """A second `sluice sandbox`, or a second demo, of one user: it says whose the folder is, and what to do."""
+    state = tmp_path / "state"
+
+    with environment._emptied(state):
+        (state / "tmp").mkdir(parents=True)
+        with (
+            pytest.raises(SandboxError, match=f"{state} is in use by process {os.getpid()}, .* end that one first"),
+            environment.running_environment(SETTINGS, print, state),
+        ):
+            pytest.fail("it began")
+        assert (state / "tmp").exists()
+
+    with environment._emptied(state):
+        assert not state.exists(), "the folder of one that has ended is emptied"

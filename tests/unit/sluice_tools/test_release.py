@@ -14,7 +14,16 @@ import pytest
 
 from sluice_tools import release
 from sluice_tools.deploy.build import TEMPLATES
-from sluice_tools.release import SECTION, ReleaseError, problems, set_version, template_version, version_of
+from sluice_tools.release import (
+    IN_PAGE,
+    PAGE,
+    SECTION,
+    ReleaseError,
+    problems,
+    set_version,
+    template_version,
+    version_of,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 TODAY = date(2026, 12, 1)
@@ -36,7 +45,8 @@ CHANGELOG = """\
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A repository with the project's own templates, and one change that is not released."""
-    for name in (*TEMPLATES, "pyproject.toml"):
+    (tmp_path / "docs").mkdir()
+    for name in (*TEMPLATES, "pyproject.toml", "samconfig.toml", PAGE):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
     git(tmp_path, "init", "--quiet")
@@ -62,6 +72,11 @@ def test_template_has_the_projects_version_when_compared(name: str) -> None:
     assert template_version(ROOT / name) == version_of(ROOT)
 
 
+def test_page_has_the_projects_version_when_compared() -> None:
+    """URLs and lines to paste are of this version."""
+    assert {version for _, version in IN_PAGE.findall((ROOT / PAGE).read_text())} == {version_of(ROOT)}
+
+
 def test_changelog_has_the_projects_version_when_read() -> None:
     """With a date and changes, below what is not released."""
     text = (ROOT / "CHANGELOG.md").read_text()
@@ -78,6 +93,10 @@ def test_release_is_clear_when_its_version_is_set_and_committed(checkout: Path) 
 
     assert version_of(checkout) == "7.8.9"
     assert {template_version(checkout / name) for name in TEMPLATES} == {"7.8.9"}
+    printed = (checkout / PAGE).read_text()
+    assert {version for _, version in IN_PAGE.findall(printed)} == {"7.8.9"}
+    assert "7.8.9/template.yaml&stackName" in printed, "the link that opens the console"
+    assert "provider 5.100.0" in printed
     changelog = (checkout / "CHANGELOG.md").read_text()
     assert "## Unreleased\n\n## 7.8.9 - 2026-12-01\n\n### Added\n\n- Something.\n" in changelog
     (tree,) = problems(checkout)
@@ -131,6 +150,7 @@ UV = """\
 import sys, zipfile
 with zipfile.ZipFile(sys.argv[sys.argv.index("--out-dir") + 1] + "/sluice-7.8.9-py3-none-any.whl", "w") as wheel:
     wheel.writestr("sluice_tools/deployment/code/layers-core.zip", b"code")
+    wheel.write("template.yaml", "sluice_tools/deployment/template.yaml")
     wheel.writestr("sluice_tools/cli.py", b"")
 """
 BOM = """\
@@ -161,7 +181,13 @@ def test_files_are_whole_when_built(checkout: Path, tmp_path: Path, monkeypatch:
     assert [path.name for path in files] == names
     assert {path.name for path in dist.iterdir()} == set(names)
     with zipfile.ZipFile(files[0]) as deployment:
-        assert deployment.namelist() == ["deployment/code/layers-core.zip"]
+        there = ["deployment/code/layers-core.zip", "deployment/template.yaml", "deployment/samconfig.toml"]
+        assert deployment.namelist() == there
+        template = deployment.read("deployment/template.yaml").decode()
+        assert deployment.read("deployment/samconfig.toml") == (ROOT / "samconfig.toml").read_bytes()
+    named = set(re.findall(r"(?:CodeUri|ContentUri): (.*)", template))
+    assert {"code/layers-core.zip", "code/functions-planner.zip"} < named
+    assert all(re.fullmatch(r"code/[a-z-]+\.zip", one) for one in named), "the folders of the sources are not there"
     assert files[2].read_text() == "requirements/runtime.txt", "it is of what the layer has"
     subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=dist, check=True, capture_output=True)
 

@@ -525,7 +525,9 @@ def test_models_of_all_services_are_kept_when_clients_of_them_are_made() -> None
 def test_capabilities_are_set_when_deploying_by_configuration() -> None:
     """Named roles and a nested application: without these `sam deploy` would be refused."""
     settings = tomllib.loads((ROOT / "samconfig.toml").read_text())
-    for name in ("default", "local", "prod"):
+    environments = [name for name, one in settings.items() if isinstance(one, dict) and "deploy" in one]
+    assert environments == ["default", "local", "staging", "prod"]
+    for name in environments:
         assert settings[name]["deploy"]["parameters"]["capabilities"].split() == [
             "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND",
         ]  # fmt: skip

@@ -12,7 +12,9 @@ from sluice_tools.backtest.command import BAD_INPUT, backtest
 from sluice_tools.backtest.worlds.catalogue import WORLDS
 from sluice_tools.backtest.worlds.results import WorldRun
 from sluice_tools.backtest.worlds.world import World
+from sluice_tools.commands.aws_options import AwsOptions
 
+JSON = AwsOptions(as_json=True)
 MATRIX = {"trace": None, "seconds_per_message": None, "matrix": True}
 
 
@@ -32,7 +34,7 @@ def trace(tmp_path: Path) -> str:
 
 def test_backtest_when_json_is_asked_for(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A list of records on standard output, the table on standard error."""
-    status = backtest(trace=trace, seconds_per_message=10, policy=["sluice", "little:beta=2"], jobs=1, as_json=True)
+    status = backtest(trace=trace, seconds_per_message=10, policy=["sluice", "little:beta=2"], jobs=1, aws=JSON)
     told = capsys.readouterr()
     records, out = json.loads(told.out), told.err
     assert status == 0
@@ -72,7 +74,7 @@ def test_backtest_when_the_terminal_is_narrow(
 
 def test_backtest_when_an_hours_cost_is_given(trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Dollars stand beside instance-hours in the table, in JSON and on the page."""
-    page, given = tmp_path / "page.html", {"policy": ["fixed"], "jobs": 1, "as_json": True}
+    page, given = tmp_path / "page.html", {"policy": ["fixed"], "jobs": 1, "aws": JSON}
     assert backtest(trace=trace, seconds_per_message=900, hourly_cost=0.0832, report=page, **given) == 0  # type: ignore[arg-type]
     told = capsys.readouterr()
     (record,) = json.loads(told.out)
@@ -91,7 +93,7 @@ def test_backtest_when_an_instance_type_is_given(
     trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its price is the table's; what is printed says of which region, and as of which day."""
-    page, given = tmp_path / "page.html", {"policy": ["fixed"], "jobs": 1, "as_json": True}
+    page, given = tmp_path / "page.html", {"policy": ["fixed"], "jobs": 1, "aws": JSON}
     assert backtest(trace=trace, seconds_per_message=900, instance_type="m7g.large", report=page, **given) == 0  # type: ignore[arg-type]
     told = capsys.readouterr()
     (record,) = json.loads(told.out)
@@ -104,7 +106,7 @@ def test_backtest_when_minutes_are_missing(tmp_path: Path, capsys: pytest.Captur
     """It says so beside the results."""
     path = tmp_path / "gap.csv"
     path.write_text("\ufefftime,sent\n2026-11-30T09:00:00Z,9\n2026-11-30T09:01:00Z,9\n2026-11-30T09:05:00Z,9\n")
-    assert backtest(trace=str(path), seconds_per_message=10, policy=["fixed"], jobs=1, as_json=True) == 0
+    assert backtest(trace=str(path), seconds_per_message=10, policy=["fixed"], jobs=1, aws=JSON) == 0
     assert "3 of 6 minutes missing; taken as minutes without arrivals." in capsys.readouterr().err
 
 
@@ -165,6 +167,12 @@ def test_backtest_when_a_generated_trace_is_named(capsys: pytest.CaptureFixture[
         (MATRIX | {"traces": Path("none")}, "--traces: must be a folder (got none)"),
         (MATRIX | {"traces": Path()}, "--traces: must have a file experiments.csv"),
         ({"report": Path()}, "--report: must be a file (got the folder .)"),
+        (
+            {"aws": AwsOptions(region="eu-west-1")},
+            "--region: must be left out with --trace; it belongs to --queue (got eu-west-1)",
+        ),
+        ({"aws": AwsOptions(profile="shop")}, "--profile: must be left out with --trace"),
+        ({"aws": AwsOptions(stack="other")}, "--stack: must be left out; a queue has its history without a stack"),
     ],
 )
 def test_backtest_when_something_cannot_be_used(

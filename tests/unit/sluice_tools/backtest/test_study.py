@@ -14,9 +14,23 @@ from sluice_tools.backtest.generated_traces import SHAPES
 from sluice_tools.backtest.policies import POLICIES, label, make
 from sluice_tools.backtest.runs import Run
 from sluice_tools.backtest.simulator import params_of, simulate
-from sluice_tools.backtest.study import GRIDS, WORLDS, Task, best, better_than, run_tasks, settings, tuned, workloads
+from sluice_tools.backtest.study import (
+    GRIDS,
+    WORLDS,
+    Task,
+    best,
+    better_than,
+    recorded_traces,
+    run_tasks,
+    settings,
+    tuned,
+    workloads,
+)
 from sluice_tools.backtest.traces import Trace, TraceError
+from sluice_tools.commands.aws_options import AwsOptions
+from sluice_tools.recorded_traces import main
 
+JSON = AwsOptions(as_json=True)
 CONDITIONS = Conditions(seconds_per_message=10.0)
 HOUR = Trace("hour", np.random.default_rng(1).poisson(20.0, 60).astype(np.int64))
 
@@ -92,7 +106,7 @@ def test_backtest_when_tuned(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     path = tmp_path / "hour.csv"
     path.write_text("minute,arrivals\n" + "".join(f"{i},{n}\n" for i, n in enumerate(HOUR.counts)))
     policies = ["fixed", "fixed:scale=2"]
-    assert backtest(trace=str(path), seconds_per_message=10, policy=policies, tune=0.01, jobs=1, as_json=True) == 0
+    assert backtest(trace=str(path), seconds_per_message=10, policy=policies, tune=0.01, jobs=1, aws=JSON) == 0
     tuned, given = json.loads(capsys.readouterr().out.splitlines()[-1])
     grid = [simulate(HOUR, make(spec), CONDITIONS) for spec in settings("fixed")]
     cheapest = min(run.instance_hours for run in grid if run.late_fraction <= 0.01)
@@ -143,6 +157,17 @@ def test_workloads_when_the_list_has_faults(tmp_path: Path) -> None:
         workloads(tmp_path, 1)
 
 
+def test_recorded_traces_when_they_were_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The matrix takes what `make traces` makes, without being told where."""
+    monkeypatch.chdir(tmp_path)
+    made = tmp_path / "build/traces"
+    assert main(["flight_schedule", "--no-download", "--raw", str(tmp_path / "raw"), "--out", str(made)]) == 0
+
+    found = workloads(recorded_traces(), 1)
+
+    assert [trace.name for trace, _ in found] == ["flight_schedule", *SHAPES]
+
+
 def test_backtest_when_the_matrix_is_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,7 +175,7 @@ def test_backtest_when_the_matrix_is_run(
     monkeypatch.setattr(command, "workloads", lambda folder, seed: [(HOUR, 10.0), (replace(HOUR, name="again"), 12.0)])
     page = tmp_path / "matrix.html"
     policies = ["sluice", "fixed", "fixed:scale=0.2"]
-    assert backtest(matrix=True, policy=policies, jobs=1, report=page, as_json=True) == 0
+    assert backtest(matrix=True, policy=policies, jobs=1, report=page, aws=JSON) == 0
     told = capsys.readouterr()
     records, out = json.loads(told.out), told.err
     assert len(records) == 2 * len(WORLDS) * 3

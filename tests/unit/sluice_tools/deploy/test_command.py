@@ -214,14 +214,30 @@ def test_answer_is_one_document_when_asked_for_json(
 def test_urls_are_printed_when_published(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whole, as a table and as JSON."""
+    """Whole, as a table and as JSON; and the link that opens the console with the first of them."""
     monkeypatch.setattr(publish, "deployment_folder", lambda: tmp_path)
-    url = "https://s3.eu-west-1.amazonaws.com/mine/sluice/0.2.0/queue.yaml"
+    folder = "https://s3.eu-west-1.amazonaws.com/mine/sluice/0.2.0"
+    link = (
+        "https://eu-west-1.console.aws.amazon.com/cloudformation/home?region=eu-west-1#/stacks/create/review"
+        f"?templateURL={folder}/template.yaml&stackName=sluice"
+    )
 
     assert run("publish", "--bucket", "mine") == 0
-    assert url in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"{folder}/queue.yaml" in printed
+    assert link in printed
     assert run("publish", "--bucket", "mine", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["templates"]["queue.yaml"] == url
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["templates"]["queue.yaml"] == f"{folder}/queue.yaml"
+    assert answer["console"] == link
+
+
+def test_console_is_the_partitions_when_linked() -> None:
+    """GovCloud and China have consoles of their own."""
+    assert publish.console_link("us-gov-west-1", "URL").startswith(
+        "https://us-gov-west-1.console.amazonaws-us-gov.com/"
+    )
+    assert publish.console_link("cn-north-1", "URL").startswith("https://cn-north-1.console.amazonaws.cn/")
 
 
 @pytest.mark.usefixtures("fake")
