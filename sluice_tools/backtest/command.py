@@ -39,6 +39,7 @@ from sluice_tools.backtest.trace_files import read
 from sluice_tools.backtest.traces import Trace, TraceError, roughened
 from sluice_tools.backtest.worlds.results import chosen, run_worlds, show_worlds
 from sluice_tools.commands.aws_options import DEFAULT_STACK, AwsOptions
+from sluice_tools.commands.output import complain
 
 BAD_INPUT = 2  # exit status, as of a command line that cannot be read
 FAILED = 3  # as of every command that could not reach AWS
@@ -243,7 +244,7 @@ def _read_history(aws: AwsOptions, queue: str, group: str | None, days: int, tar
 
 
 def _refuse(text: str, status: int) -> int:
-    Console(stderr=True, soft_wrap=True).print(text, style="red", markup=False, highlight=False)
+    complain("sluice backtest", text)
     return status
 
 

@@ -181,7 +181,9 @@ def test_backtest_when_something_cannot_be_used(
     """One sentence that names the option as typed, and exit status 2."""
     arguments = {"trace": trace, "seconds_per_message": 10.0, "policy": ["fixed"], **given}
     assert backtest(**arguments) == BAD_INPUT  # type: ignore[arg-type]
-    assert says in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("sluice backtest: ")
+    assert says in told
 
 
 @pytest.mark.slow
