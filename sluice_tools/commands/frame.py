@@ -12,7 +12,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import ClassVar, Self
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from sluice_tools.commands.output import complain, console
 from sluice_tools.extras import missing_extra
@@ -96,7 +96,7 @@ def _run(app: App, tokens: list[str]) -> int:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value", console=help_console)
         return code if isinstance(code, int) else ExitCode.DONE
     except CycloptsError as error:
-        complain(_name(app, tokens), *str(error).splitlines(), f"`{_name(app, tokens)} --help` lists the options")
+        complain(_name(app, tokens), *_told(error).splitlines(), f"`{_name(app, tokens)} --help` lists the options")
         return ExitCode.USAGE
     except CommandError as error:
         complain(_name(app, tokens), *error.problems)
@@ -108,6 +108,18 @@ def _run(app: App, tokens: list[str]) -> int:
         raise
     except Exception as error:
         return _fault(_name(app, tokens), error)
+
+
+def _told(error: CycloptsError) -> str:
+    """What is wrong with a command line, with the option first where Cyclopts says it otherwise."""
+    text = str(error)
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        _, asks, meant = text.partition(" Did you mean ")
+        problem = f"{error.keyword}: must have a value" if error.keyword else f"{error.argument.name}: must be given"
+        return f"{problem}.{asks}{meant}" if asks else problem
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"{' '.join(error.unused_tokens)}: must be left out; the command takes no further argument"
+    return text
 
 
 def _fault(name: str, error: Exception) -> ExitCode:

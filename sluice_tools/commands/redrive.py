@@ -99,9 +99,18 @@ def start(
         "queue": queue,
     }
     chosen = {name: value for name, value in selection.items() if value is not None}
-    if not chosen or sum((everything, group is not None, bool(message))) > 1:
+    several = [
+        flag
+        for flag, given in {"--all": everything, "--group": group is not None, "--message": message}.items()
+        if given
+    ]
+    if len(several) > 1:
         raise UsageError(
-            "name one of --all, --group and --message, or select by --queue, --cause, --since, --until or --attribute"
+            f"{several[0]}: must be left out with {several[1]}; one of --all, --group and --message selects"
+        )
+    if not chosen:
+        raise UsageError(
+            "--all: must be given, or --group, --message, --queue, --cause, --since, --until or --attribute"
         )
     origin = "dead-letter-queue" if from_dead_letter_queue else None
     more = {"rate_per_s": rate, "to": to, "to_queue": to_queue, "from": origin}

@@ -46,7 +46,7 @@ INVOKED = ("planner-schedule-minute", "drainer-sweep", "operator-redrive-dry-run
 
 def sandbox(
     *,
-    consumer: str = "",
+    consumer: str | None = None,
     bare: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Run an order page, a queue, a group of consumers and Sluice on an embedded AWS emulator, until Ctrl-C.
@@ -58,7 +58,7 @@ def sandbox(
             its queue in QUEUE_URL. There is no order page then.
         bare: Leave Sluice out, to deploy it yourself: the lines for that, and a file of parameters, are made for you.
     """
-    if not consumer.isprintable():
+    if consumer is not None and not (consumer.strip() and consumer.isprintable()):
         raise UsageError(f"--consumer: must be one line of printable characters (got {consumer[:80]!r})")
     console = Console()
     try:
@@ -66,7 +66,7 @@ def sandbox(
             if not emulator_python().exists():
                 console.print("Making the emulator's environment, once: 170 MB of libraries")
                 make_emulator_environment()
-            _run(console, consumer, with_sluice=not bare)
+            _run(console, consumer or "", with_sluice=not bare)
     except (InstallationError, SandboxError, OSError) as error:
         raise RefusedError(str(error)) from error
 

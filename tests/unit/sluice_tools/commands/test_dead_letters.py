@@ -79,7 +79,7 @@ def test_edit_sends_the_files_text_when_it_can_be_read(
 
     body.write_bytes(b"\xff")
     for more, says in (
-        ((), "--body requires an argument"),
+        ((), "--body: must be given"),
         (("--body", str(tmp_path / "none")), f"--body: {tmp_path}/none cannot be read: No such file"),
         (("--body", str(tmp_path)), "cannot be read: Is a directory"),
         (("--body", str(body)), "must be UTF-8 text"),

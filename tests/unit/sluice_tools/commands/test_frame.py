@@ -26,14 +26,25 @@ START = ["redrive", "start", "--fleet", "a"]
     [
         (["nope"], 'sluice: Unknown command "nope"'),
         (["redrive", "nope"], 'sluice redrive: Unknown command "nope". Available commands: start'),
-        (["redrive", "start", "--fleet"], "sluice redrive start: Command"),
-        (["redrive", "start", "--all"], "--fleet requires an argument"),
+        (["redrive", "start", "--fleet"], "sluice redrive start: --fleet: must have a value\n"),
+        (["redrive", "start", "--all"], "sluice redrive start: --fleet: must be given\n"),
+        (
+            ["redrive", "start", "--fleets", "orders"],
+            "--fleet: must be given. Did you mean --fleet instead of --fleets?",
+        ),
+        (["messages", "show", "--fleet", "orders"], "sluice messages show: MESSAGE: must be given\n"),
+        (
+            [*START, "--all", "--group", "g"],
+            "--all: must be left out with --group; one of --all, --group and --message selects",
+        ),
+        ([*START], "--all: must be given, or --group, --message, --queue, --cause, --since, --until or --attribute"),
+        (["sandbox", "--consumer", ""], "--consumer: must be one line of printable characters (got '')"),
         ([*START, "--al"], "Unknown option: --al. Did you mean --all?"),
         ([*START, "--all", "--rate", "x"], 'Invalid value for --rate: unable to convert "x"'),
         ([*START, "--all", "--rate", "nan"], "Must be from 0.01 to 10,000 messages a second"),
         ([*START, "--all", "--since", "noon"], "--since: must be a time with its zone"),
         ([*START, "--attribute", "shop"], "--attribute: must be name=value"),
-        ([*STOP, "more"], "Unused Tokens: ['more']"),
+        ([*STOP, "more"], "more: must be left out; the command takes no further argument"),
         ([*STOP, "--stack", "a b"], "--stack: must be a stack's name: a letter"),
     ],
 )

@@ -126,7 +126,8 @@ def test_redrive_asks_nothing_when_not_just_one_selection_is_named(
     function = StackFunctions({"job": JOB})
     assert run(monkeypatch, function, "start", *arguments) == 2
     assert function.asked == []
-    assert "name one of --all, --group and --message" in capsys.readouterr().err
+    said = "--all: must be left out with --" if arguments else "--all: must be given, or --group, --message,"
+    assert said in capsys.readouterr().err
 
 
 def test_redrive_shows_the_groups_when_it_is_a_dry_run(
