@@ -21,6 +21,8 @@ FOLLOWED = (
     "docs/shadow-mode.md",
 )
 """Documents whose lines that need an account are run by tests/e2e/stack/test_guides.py, in this order."""
+TRANSCRIPT = "transcript.md"
+"""Tells nothing to type: tests/e2e/test_installed.py compares what was typed in it with docs/install.md."""
 HISTORY_IN_MOTO = "run by tests/integration/test_backtest_history.py"
 ELSEWHERE: Mapping[str, str] = {
     "make build": "run by tests/e2e/test_front_door.py",
@@ -76,7 +78,7 @@ def documents() -> list[Path]:
     """Every document that tells an operator what to type."""
     found = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
     found += [*ROOT.glob("docs/*.md"), *ROOT.glob("docs/guides/*.md"), *ROOT.glob("examples/*/README.md")]
-    return sorted(path for path in found if path.exists())
+    return sorted(path for path in found if path.exists() and path.name != TRANSCRIPT)
 
 
 def blocks(document: Path) -> Iterator[Block]:
