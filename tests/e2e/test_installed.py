@@ -23,7 +23,7 @@ from sluice_tools.release import pack_deployment, version_of
 from sluice_tools.sandbox.sandbox import REGION, ROOT, Sandbox
 from tests.support.deployed_stacks import FLEET, SETTINGS, STACK, Deployed
 from tests.support.installed import TIMEOUT_S, earlier_sources, install, paste, run, uv, wheel_of
-from tests.support.pasted import blocks
+from tests.support.pasted import blocks, fresh_copy
 from tests.support.pasted_deployment import paste as paste_with_answers
 from tests.support.running import UP, Running, started
 from tests.support.transcript import Transcript
@@ -178,6 +178,26 @@ def test_commands_run_when_nothing_but_the_wheel_is_installed(programs: Path) ->
         "import importlib.util as u; print([n for n in ('tools', 'functions', 'examples', 'tests') if u.find_spec(n)])"
     )
     assert run(programs.parent / "tools/sluice/bin/python", "-c", found, cwd=programs).strip() == "[]"
+
+
+@pytest.mark.parametrize("line", ["uvx --from . sluice", "pip install ."])
+def test_command_runs_when_installed_from_a_clone(tmp_path: Path, line: str) -> None:
+    """As docs/install.md says, each builds the wheel by itself, in an environment where nothing else is."""
+    assert f"`{line}`" in (ROOT / "docs/install.md").read_text()
+    copy, environment = fresh_copy(tmp_path), tmp_path / "environment"
+    run(uv(), "venv", "--quiet", "--seed", "--python", sys.executable, environment, cwd=copy)
+    path = os.pathsep.join([str(environment / "bin"), str(Path(uv()).parent), os.environ["PATH"]])
+    if line.startswith("pip"):
+        run("bash", "-euc", line, cwd=copy, PATH=path)
+        line = "sluice"
+    line = line.replace("uvx ", f"uvx --python {sys.executable} ")
+
+    version, templates = run("bash", "-euc", f"{line} --version; {line} deploy --help", cwd=copy, PATH=path).split(
+        "\n", 1
+    )
+
+    assert version == version_of(ROOT)
+    assert "--parameters" in templates
 
 
 def test_second_sandbox_is_refused_while_the_first_runs(running: Running) -> None:
