@@ -96,7 +96,7 @@ def _run(app: App, tokens: list[str]) -> int:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value", console=help_console)
         return code if isinstance(code, int) else ExitCode.DONE
     except CycloptsError as error:
-        complain(_name(app, tokens), *_told(error).splitlines(), f"`{_name(app, tokens)} --help` lists the options")
+        complain(_name(app, tokens), *_problems(error).splitlines(), f"`{_name(app, tokens)} --help` lists the options")
         return ExitCode.USAGE
     except CommandError as error:
         complain(_name(app, tokens), *error.problems)
@@ -110,7 +110,7 @@ def _run(app: App, tokens: list[str]) -> int:
         return _fault(_name(app, tokens), error)
 
 
-def _told(error: CycloptsError) -> str:
+def _problems(error: CycloptsError) -> str:
     """What is wrong with a command line, with the option first where Cyclopts says it otherwise."""
     text = str(error)
     if isinstance(error, MissingArgumentError) and error.argument is not None:
