@@ -202,6 +202,14 @@ def test_enough_when_more_units_complete_as_much():
         ((4, 2.0), *((10, 3.0),) * 3),  # a few long messages: chance
         ((4, 240.0), (10, 600.0), *((10, 240.0),) * 3),  # the messages take longer since
         ((4, 240.0), *((10, 80.0),) * 3),  # as they do where more complete less than fewer did
+        (
+            (1 / 12, 1.0),
+            (1, 1.0),
+            (5, 5.0),
+            (8, 12.0),
+            (9, 8.0),
+            (9, 11.0),
+        ),  # one short message when a unit had just come
     ],
 )
 def test_enough_when_more_units_help_or_messages_changed(minutes):
@@ -224,6 +232,7 @@ MINUTES = [
     (CAPPED, ((5, 100.0),), (5.0, True, True)),  # the cap is lower, or messages take longer: that is to be seen
     (replace(CAPPED, is_open=True), ((8, 480.0),), (8.0, True, True)),
     (replace(CAPPED, is_open=True), ((8, 240.0),) * 3, (4.0, False, False)),  # it is as it was
+    (Enough(1.0, NINE, 8.0, 1 / 60, is_open=True), ((2, 2.7),) * 15, (2.0, True, True)),  # few messages show it later
     (Enough(4.0, NINE, 10.0), ((8, 480.0),), (4.0, True, False)),  # known by messages in flight
 ]
 

@@ -129,6 +129,8 @@ def learn_completed(
 ) -> tuple[tuple[Throughput, ...], Enough | None]:
     """What is known with one more period in which messages waited throughout.
 
+    While it is open whether more help, evidence gathers for as long as it takes.
+
     Args:
         levels: what numbers of units completed while messages waited without a pause, ascending in time.
         enough: what was known before.
@@ -136,7 +138,7 @@ def learn_completed(
         is_all: whether the group may have no more units than these.
     """
     enough, several_s = known(enough, new.at), RECENT * new.seconds
-    levels = _with(levels, new, inf if enough is None else several_s)
+    levels = _with(levels, new, inf if enough is None or enough.is_open else several_s)
     newest = levels[-1]
     if enough is None:
         return levels, _found(levels, several_s, is_all=is_all)
@@ -244,10 +246,12 @@ def _is_gain(fewer: Throughput, more: Throughput) -> bool | None:
     """
     if more.sure < (1.0 - COUNT_ERROR) * (1.0 + CLEAR) * fewer.units:
         return None
-    before = _per_s(fewer)
-    should, gained = before * (more.sure / fewer.units - 1.0), _per_s(more) - before
-    chance = TWICE * LIKELY * sqrt(before / fewer.seconds + (before + should) / more.seconds)
-    chance = max(chance, fewer.units / fewer.seconds + more.units / more.seconds)
-    if gained < CLEAR * should and should - gained > chance:
+    before, times = _per_s(fewer), more.sure / fewer.units
+    should, gained = before * (times - 1.0), _per_s(more) - before
+    in_phase, by_chance = fewer.units / fewer.seconds + more.units / more.seconds, before * times / more.seconds
+    # What more units should complete is `times` as uncertain as what fewer did: that may have been one short message.
+    unsure = TWICE * LIKELY * sqrt(times * times * before / fewer.seconds + by_chance)
+    if gained < CLEAR * should and should - gained > max(unsure, in_phase):
         return False
+    chance = max(TWICE * LIKELY * sqrt(before / fewer.seconds + by_chance), in_phase)
     return True if gained > max(chance, (1.0 - CLEAR) * should) else None
