@@ -87,7 +87,7 @@ def processes() -> Iterator[FunctionProcesses]:
 @pytest.fixture
 def layer(tmp_path: Path) -> Path:
     """An unpacked layer with one library, and a core that does nothing."""
-    for package, source in (("aws_lambda_powertools", LAYER), ("sluice", ""), ("sluice/aws", "")):
+    for package, source in (("aws_lambda_powertools", LAYER), ("sluice", ""), ("sluice/aws", ""), ("sluice/more", "")):
         path = tmp_path / "unpacked/python" / package / "__init__.py"
         path.parent.mkdir(parents=True)
         path.write_text(source)
@@ -103,13 +103,15 @@ def function(tmp_path: Path, layer: Path, processes: FunctionProcesses) -> Funct
 def test_imports_are_done_once_when_two_functions_start(
     function: Function, tmp_path: Path, layer: Path, processes: FunctionProcesses
 ) -> None:
-    """Both find the library that a third process has loaded."""
+    """Both find the library that a third process has loaded, and all of the core."""
     started = [function.start(), Function(tmp_path / "second", layer, processes).start()]
 
     loaded = {ask(process, "answer = library.loaded_in") for process in started}
+    core = [ask(process, "import sys; answer = 'sluice.more' in sys.modules") for process in started]
     own = {ask(process, "import os; answer = os.getpid()") for process in started}
 
     assert len(loaded) == 1
+    assert all(core)
     assert len(own | loaded) == 3
 
 

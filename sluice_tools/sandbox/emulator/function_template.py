@@ -17,6 +17,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import socket
 import sys
 import threading
@@ -28,6 +29,8 @@ from typing import Any
 
 EVERY_FUNCTION = ("aws_lambda_powertools", "sluice.aws")
 """What the stack's functions import from their layers."""
+CORE = "sluice"
+"""Of this package each function imports a part besides, most of which others import as well."""
 WITHOUT_LAYERS = ("boto3",)
 """What other functions import from the runtime."""
 REQUEST_BYTES = 200_000
@@ -61,6 +64,9 @@ def _import(layers: list[str]) -> dict[str, list[str]]:
             except ModuleNotFoundError as error:
                 if error.name != name.partition(".")[0]:
                     raise
+        if (core := sys.modules.get(CORE)) is not None:
+            for module in pkgutil.walk_packages(core.__path__, f"{CORE}."):
+                importlib.import_module(module.name)
     finally:
         os.environ.__class__ = plain
         sys.path[:] = path
