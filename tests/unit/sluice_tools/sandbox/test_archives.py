@@ -43,6 +43,18 @@ def test_members_are_unpacked_once_when_two_processes_have_the_same_archive(tmp_
     assert first.samefile(second)
 
 
+def test_nobody_looks_at_members_when_they_are_unpacked_already(tmp_path: Path) -> None:
+    """Where each would go: ministack asks before every extraction."""
+    path = archive(tmp_path, "x = 1")
+    with SharedArchive(path) as before:
+        assert before.namelist() == ["app/code.py"]
+
+    extracted(path, tmp_path / "first")
+
+    with SharedArchive(path) as after:
+        assert after.namelist() == []
+
+
 def test_members_are_its_own_when_an_archive_differs(tmp_path: Path) -> None:
     """A deployment of changed code is not given the old one."""
     first, second = (extracted(archive(tmp_path, text), tmp_path / text) for text in ("x = 1", "x = 2"))
@@ -50,13 +62,17 @@ def test_members_are_its_own_when_an_archive_differs(tmp_path: Path) -> None:
     assert (first.read_text(), second.read_text()) == ("x = 1", "x = 2")
 
 
-def test_members_are_extracted_when_the_folder_holds_something(tmp_path: Path) -> None:
-    """What stands there stays."""
+@pytest.mark.parametrize("before", [False, True])
+def test_members_are_extracted_when_the_folder_holds_something(tmp_path: Path, before: bool) -> None:
+    """What stands there stays, whether they are unpacked already or not."""
+    path = archive(tmp_path, "x = 1")
+    if before:
+        extracted(path, tmp_path / "first")
     folder = tmp_path / "full"
     folder.mkdir()
     (folder / "mine").write_text("stays")
 
-    with SharedArchive(archive(tmp_path, "x = 1")) as opened:
+    with SharedArchive(path) as opened:
         opened.extractall(str(folder))
 
     assert (folder / "mine").read_text() == "stays"
