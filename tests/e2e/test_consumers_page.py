@@ -17,7 +17,7 @@ import pytest
 from sluice_tools.demo.sandbox import STOPPING
 from sluice_tools.sandbox.sandbox import missing
 from tests.support.consumers_page import block_with
-from tests.support.pasted import fresh_copy
+from tests.support.pasted import fresh_copy, with_builds
 from tests.support.processes import processes_of
 from tests.support.running import UP, Running, started
 
@@ -26,10 +26,10 @@ pytestmark = pytest.mark.sandbox
 
 @contextlib.contextmanager
 def started_in_copy(line: str, directory: Path) -> Iterator[Running]:
-    """What a line starts in a copy of the repository."""
+    """What a line starts in a copy of the repository, in which no sources changed since the last build."""
     if problem := missing():
         pytest.skip(f"CONSUMERS PAGE NOT RUN: {problem}")
-    with started(line, fresh_copy(directory)) as running:
+    with started(line, with_builds(fresh_copy(directory))) as running:
         yield running
 
 

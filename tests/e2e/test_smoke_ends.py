@@ -54,9 +54,10 @@ def interrupt_once_there(place: Place, number: int) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_everything_is_deleted_when_a_signal_comes_while_a_stack_is_made(
-    place: Place, before: dict[str, set[str]], number: int
+    place: Place, before: dict[str, set[str]], number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SAM CLI is ended with it, and the half-made stack is deleted."""
+    place.without_sam_cli(monkeypatch, but=place.names.orders)
 
     def step(text: str) -> None:
         if text.startswith(f"stack {place.names.orders}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -9,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sluice_tools.sandbox.sandbox import ROOT
+from sluice_tools.deploy.build import deployment_folder
+from sluice_tools.sam_cli import built_template
+from sluice_tools.sandbox.sandbox import REGION, ROOT
 
 ACCOUNT_MARK = "# needs an "
 """How a block begins that needs what a test does not have; the line says what."""
@@ -127,3 +130,15 @@ def fresh_copy(directory: Path) -> Path:
     )
     assert asked.returncode == 0, f"the environments are not up to date: run `make setup-sandbox`\n{asked.stderr}"
     return directory
+
+
+def with_builds(copy: Path) -> Path:
+    """A fresh copy in which Sluice was built before: with what this checkout's own builds made of the same sources."""
+    deployment = deployment_folder()
+    shutil.copytree(deployment, copy / deployment.relative_to(ROOT))
+    environ = os.environ | {"AWS_DEFAULT_REGION": REGION}
+    with built_template(ROOT / "template.yaml", environ=environ, log=copy / "build/sam.log") as template:
+        shared = template.parents[1]
+        shutil.copytree(template.parent, copy / template.parent.relative_to(ROOT))
+        shutil.copy(shared / "sources", copy / shared.relative_to(ROOT))
+    return copy
