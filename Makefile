@@ -73,7 +73,7 @@ lock: $(filter .envs/%,$(UV)) ## Lock every dependency group with hashes
 
 ## --- targets ---
 
-.PHONY: demo aws-smoke test test-fast coverage check format sandbox bench scale chaos compile ablate planner-docs settings-docs pictures terraform deployer-policy docs build wheel version release clean
+.PHONY: demo aws-smoke test test-release test-fast coverage check format sandbox bench scale chaos compile ablate planner-docs settings-docs pictures terraform deployer-policy docs build wheel version release clean
 demo: setup-sandbox ## Run the whole story on the embedded emulator, in four minutes (JSON=1: the audit as JSON on the last line)
 	$(RUN) -m sluice_tools.demo $(if $(JSON),--json)
 
@@ -87,15 +87,20 @@ aws-smoke: setup-sandbox ## Run the story in your own AWS account, audit and tim
 # (tests/conftest.py). Three times as many processes as two cores: the tests on the sandbox wait for most of their time,
 # and those that only compute come last. Files are named one by one, since pytest puts a file where its folder is named.
 LONGEST := $(addprefix tests/,e2e/test_demo.py integration/test_compiled_runs.py e2e/stack/ e2e/test_deploy.py \
-  e2e/test_smoke.py e2e/test_smoke_ends.py e2e/test_installed.py)
+  e2e/test_smoke.py e2e/test_smoke_ends.py)
 IN_PARTS := $(foreach kind,e2e integration,$(wildcard tests/$(kind)/test_*.py tests/$(kind)/[a-z]*/))
 IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(IN_PARTS)) $(addprefix tests/,chaos property unit)
 # Each of the six processes collects every test. On a new checkout each would compile the same files, so that one process
 # for each of two cores does it first. What is wrong in a file, the tests themselves report.
 COLLECT := $(RUN) -m pytest --collect-only --quiet
-test: setup-sandbox setup-scan setup-docs setup-release setup-languages ## Run every test that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
+test: setup-sandbox setup-scan setup-languages ## Run the tests that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
 	{ $(COLLECT) tests/unit & $(COLLECT) $(filter-out tests/unit,$(IN_ORDER)) & wait; } >/dev/null 2>&1
 	$(RUN) -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
+
+# What is given away and what is written: a wheel in an empty environment, an upgrade, built layers, the documents' lines
+# as printed and their site. A change of the code seldom breaks them, and they take a seventh of all tests' time.
+test-release: setup-sandbox setup-docs setup-release ## Run the tests of what a release gives away: wheel, upgrade, layers, the documents' lines and site
+	$(RUN) -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/release $(ARGS)
 
 test-fast: .venv/.done ## Run the unit and property tests without the slow ones, in under a minute
 	$(RUN) -m pytest -n 2 -m 'not slow' tests/unit tests/property $(ARGS)

@@ -25,7 +25,7 @@ FOLLOWED = (
 )
 """Documents whose lines that need an account are run by tests/e2e/stack/test_guides.py, in this order."""
 TRANSCRIPT = "transcript.md"
-"""Tells nothing to type: tests/e2e/test_installed.py compares what was typed in it with docs/install.md."""
+"""Tells nothing to type: tests/release/test_installed.py compares what was typed in it with docs/install.md."""
 HISTORY_IN_MOTO = "run by tests/integration/test_backtest_history.py"
 ELSEWHERE: Mapping[str, str] = {
     "make build": "run by tests/e2e/test_front_door.py",
@@ -45,7 +45,7 @@ DOCUMENTS_ELSEWHERE: Mapping[str, str] = {
     "docs/cli.md": "the ids are made up: tests/unit/sluice_tools/commands/test_docs.py reads the options,"
     " tests/e2e/stack/test_redrive_deployed.py runs commands with ids of a stack",
     "docs/consumers.md": "run by tests/e2e/test_consumers_page.py; the line for Docker needs an image of the reader's",
-    "docs/install.md": "run by tests/e2e/test_installed.py",
+    "docs/install.md": "run by tests/release/test_installed.py",
     "docs/settings.md": "run by tests/e2e/stack/test_settings.py",
     "examples/consumer/README.md": "not run: it needs systemd as root, on an instance of a group",
     "examples/orders/README.md": "tests/integration/test_orders_processes.py runs the same programs",

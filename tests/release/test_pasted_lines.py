@@ -34,8 +34,8 @@ NOT_RUN: Mapping[str, str] = {
     ".venv/bin/sluice sandbox": "it runs until Ctrl-C; the tests of the lines of `make sandbox` run it",
     "make demo": "four minutes; tests/e2e/test_demo.py runs it",
     "make aws-smoke SANDBOX=1": "minutes; tests/e2e/test_smoke.py runs it",
-    "make test": "it is what runs this test",
-    "make wheel": "tests/e2e/test_installed.py builds a wheel, and installs and deploys it by the lines below this one",
+    "make test": "CI runs it before this test",
+    "make wheel": "tests/release/test_installed.py builds a wheel, and installs and deploys it by the lines below this one",
     "make setup": "compiles the planner for minutes where it was not yet; the environments are those of this test",
     'make traces ARGS="--no-download flight_schedule nab_elb_requests tweets_aapl bank_calls"': "installs 80 MB of"
     " packages; tests/integration/test_recorded_traces.py makes traces of short files",
@@ -51,7 +51,7 @@ PROGRAMS = re.compile(r"^\s*(?:make|sam|sluice|aws|python3?|export|pip|uv|\.venv
 NOT_ON_PATH = re.compile(r"^(?:sam|sluice|python3?|pytest)\s")
 
 INSTALLED = ("docs/install.md",)
-"""Documents whose first lines install `sluice` so that it is on the path; tests/e2e/test_installed.py runs them."""
+"""Documents whose first lines install `sluice` so that it is on the path; tests/release/test_installed.py runs them."""
 NAMED_ONLY = (
     "sam deploy --guided",
     "sam deploy --config-env prod",
