@@ -12,9 +12,9 @@ PAGE = """\
 # A transcript
 
 From a wheel in an empty environment to a redrive: the lines of [install.md](install.md), and what they printed on
-one machine. `tests/release/test_installed.py` types them whenever it runs, and wrote this page. What is deployed first is a
-build with the number of an earlier version, so that there is something to upgrade. Of long output the middle is left
-out, and folders have other names.
+one machine. `tests/release/test_installed.py` types them whenever it runs, and wrote this page. What is deployed first
+is a build with the number of an earlier version, so that there is something to upgrade. Of long output the middle is
+left out, and folders have other names.
 """
 
 
