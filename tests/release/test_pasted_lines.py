@@ -35,7 +35,7 @@ NOT_RUN: Mapping[str, str] = {
     "make demo": "four minutes; tests/e2e/test_demo.py runs it",
     "make aws-smoke SANDBOX=1": "minutes; tests/e2e/test_smoke.py runs it",
     "make test": "CI runs it before this test",
-    "make wheel": "tests/release/test_installed.py builds a wheel, installs it and deploys it by the lines below this one",
+    "make wheel": "tests/release/test_installed.py builds one, installs it and deploys by the lines below this one",
     "make setup": "compiles the planner for minutes where it was not yet; the environments are those of this test",
     'make traces ARGS="--no-download flight_schedule nab_elb_requests tweets_aapl bank_calls"': "installs 80 MB of"
     " packages; tests/integration/test_recorded_traces.py makes traces of short files",
