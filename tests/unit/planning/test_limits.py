@@ -417,12 +417,16 @@ def test_sentence_when_units_take_none_of_the_messages_that_wait():
     assert (decision.want, sentence) == (3, "keeping 3 instances: there is work for so many, 4 messages waiting")
 
 
-@pytest.mark.parametrize(("working", "most"), [(0, 200), (3, 200), (120, 240)])
-def test_scale_out_when_nothing_is_known_to_have_been_completed(working, most):
-    """Without a hint and without a completion, 200 at most, then twice as many: a guess is not multiplied."""
+# Half of the group's maximum, but no less than 50 and no more than 200; or twice as many as have begun.
+GUESSED = [(0, 1000, 200), (3, 1000, 200), (120, 1000, 240), (0, 300, 150), (0, 60, 50), (40, 100, 80)]
+
+
+@pytest.mark.parametrize(("working", "maximum", "most"), GUESSED)
+def test_scale_out_when_nothing_is_known_to_have_been_completed(working, maximum, most):
+    """Without a hint and without a completion a guess is not multiplied, and leaves half of the maximum unused."""
     unhinted = a_fleet(hints={"lead_time_s": 60})
     queue = a_queue(NOW, 50_000, working, oldest_s=0)
-    decision = decide(seen(NOW, queue, a_group(NOW, working, bounds=(0, 1000))), unhinted)
+    decision = decide(seen(NOW, queue, a_group(NOW, working, bounds=(0, maximum))), unhinted)
     assert decision.raw_need > most
     assert decision.want == most
     assert reason(decision, ReasonCode.COLD_START).after == most
@@ -431,10 +435,10 @@ def test_scale_out_when_nothing_is_known_to_have_been_completed(working, most):
 def test_sentence_when_the_maximum_cuts_what_a_start_asks_for():
     """More than is needed is explained by what asks for it, and then by the limit that cuts it."""
     unhinted = a_fleet(hints={"lead_time_s": 120}, target_wait_s=120)
-    decision = decide(seen(NOW, a_queue(NOW, 492, 0, oldest_s=10), a_group(NOW, 0, bounds=(0, 100))), unhinted)
-    assert decision.raw_need < decision.want == 100
+    decision = decide(seen(NOW, a_queue(NOW, 492, 0, oldest_s=10), a_group(NOW, 0, bounds=(0, 40))), unhinted)
+    assert decision.raw_need < decision.want == 40
     assert decision.sentence.endswith(
-        " No message is known to have been completed yet: starting with 200 instances. The group's maximum size is 100."
+        " No message is known to have been completed yet: starting with 50 instances. The group's maximum size is 40."
     )
 
 

@@ -22,7 +22,7 @@ from sluice.planning.launch_cost import MINIMUM_BILLING_S, apart_s, response_s, 
 from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived
 from sluice.planning.learning.forecasting import DAY_S, HOUR_S
 from sluice.planning.learning.periodic_batches import is_of_batch
-from sluice.planning.learning.significance import CLEAR, MOST_ERRORS
+from sluice.planning.learning.significance import CLEAR, MOST_ERRORS, TWICE
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration, is_are, rate
 
@@ -85,21 +85,23 @@ def cold_start(tick: Assessment, wish: Wish) -> str | None:
     """Until consumers have shown what they complete, start with some at once, and scale out by degrees.
 
     How much one can do is a guess, and a deadline that waits for the answer is missed: a message each is safe. A
-    message that takes as long as the minimum billing repays a unit of its own. Beyond the first order no more are
-    wanted than twice as many as have begun with a message: what was ordered and has not begun shows nothing.
+    message that takes as long as the minimum billing repays a unit of its own. A guess takes no more than half of the
+    group's maximum, the other half is for what is shown. Beyond the first order no more are wanted than twice as many
+    as have begun with a message: what was ordered and has not begun shows nothing.
     """
     if tick.estimates.is_proven:
         return None
     places = tick.supply.places
     # What is in flight beyond what units work on is held or hidden: a new unit cannot take it.
     begun = min(tick.supply.working, tick.in_flight / places)
-    if wish.cap(max(COLD_UNITS_MOST, ceil(2.0 * begun - TINY), tick.current)):
+    most = min(COLD_UNITS_MOST, max(ceil(CLEAR * COLD_UNITS_MOST), ceil(tick.group.max_size / TWICE)))
+    if wish.cap(max(most, ceil(2.0 * begun - TINY), tick.current)):
         return f"no message is known to have been completed yet: at most {tick.units(wish.want)} until one is"
     each = tick.waiting / places + begun
-    tried = min(max(COLD_UNITS, min(2.0 * begun, COLD_UNITS_MOST)), each)
+    tried = min(max(COLD_UNITS, min(2.0 * begun, most)), each)
     spare_s = tick.wait_s - soonest_lead_s(tick.estimates)
     if spare_s > 0.0:
-        tried = max(tried, min(COLD_UNITS_MOST, each / (1.0 + spare_s / MINIMUM_BILLING_S)))
+        tried = max(tried, min(most, each / (1.0 + spare_s / MINIMUM_BILLING_S)))
     if tick.waiting > 0:
         tried = max(tried, min(tick.current, each))
     if tick.backlog_known and wish.raise_to(ceil(tried - TINY)):
