@@ -215,6 +215,27 @@ def test_launches_when_all_hang() -> None:
     assert decide(snapshot, FLEET, a_memory(to_service=LEAD)).want > 5
 
 
+@pytest.mark.parametrize(
+    ("working", "hangs", "under_way", "more"), [(45, 5, 0, 2), (7, 9, 0, 2), (2, 9, 0, 1), (2, 9, 1, 0)]
+)
+def test_launches_when_some_of_one_order_hang(working: int, hangs: int, under_way: int, more: int) -> None:
+    """Of launches that began together most came: those that hang are no four in a row, and others replace them.
+
+    Held, a fleet waits for the hanging ones, 50 minutes in the world `hanging-launches`. Where more than four hang for
+    each unit in service, others are launched one at a time.
+    """
+    began_s = 600.0
+    group = a_group(NOW, working, launching=(*(began_s,) * hangs, *(30.0,) * under_way))
+    came = [
+        replace(each, launched_at=NOW - began_s) if each.id.startswith("i-work") else each for each in group.instances
+    ]
+    memory = a_memory(to_service=LEAD, came_at=NOW - began_s + 70.0)
+    queue = a_queue(NOW, 600, working, oldest_s=0)
+    decision = decide(seen(NOW, queue, replace(group, instances=tuple(came))), FLEET, memory)
+    further = decision.want - decision.current
+    assert further == more if more < 2 else further >= more
+
+
 def test_launch_when_its_time_was_never_measured() -> None:
     """A hint may be half of the truth: a launch is given twice the time."""
     for age_s, want in ((350.0, 1), (370.0, 2)):

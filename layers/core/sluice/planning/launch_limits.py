@@ -6,7 +6,8 @@ reason to launch more:
 
     failed         one unit more than is in service is asked for at a time, as a probe: what never was costs nothing
     short-lived    in service for less than a lead time (or a minute, which is paid for): one is tried each half hour
-    hangs          one under way for several lead times is launched again; four are not
+    hangs          one under way for several lead times is launched again, one at a time where more than four hang for
+                   each unit in service; four in a row are not
 
 Once a launch comes into service, or lives, all that is needed is asked for again.
 """
@@ -33,10 +34,14 @@ def launch_hangs(tick: Assessment, wish: Wish) -> str | None:
     several = len(hung) > 1
     under_way = f"{count(len(hung), 'instance')} {'have' if several else 'has'} been launching"
     late = f"{under_way} for up to {duration(max(hung)[0])}, and a launch takes {tick.lead_s:.0f} s"
-    hung_since = [tick.now - age_s + tick.hang_s for age_s, _ in hung]
-    if sum(1 for at in hung_since if at > came_at(tick)) >= FAILED_RUN:
+    newest_at = came_at(tick) - tick.lead_s  # when the newest of those that came was launched
+    in_a_row = sum(1 for age_s, _ in hung if tick.now - age_s > newest_at)
+    if in_a_row >= FAILED_RUN:
         wish.cap(tick.current)
         return f"not launching any more until one of them is in service or has ended: {late}"
+    if len(hung) > FAILED_RUN * max(1.0, tick.supply.working):
+        wish.cap(tick.current + (0 if tick.supply.launches else 1))
+        return f"launching one at a time: {late}"
     return f"launching {'others' if several else 'another'} instead: {late}"
 
 
