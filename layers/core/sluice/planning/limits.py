@@ -86,8 +86,9 @@ def cold_start(tick: Assessment, wish: Wish) -> str | None:
 
     How much one can do is a guess, and a deadline that waits for the answer is missed: a message each is safe. A
     message that takes as long as the minimum billing repays a unit of its own. A guess takes no more than half of the
-    group's maximum, the other half is for what is shown. Beyond the first order no more are wanted than twice as many
-    as have begun with a message: what was ordered and has not begun shows nothing.
+    group's maximum, unless that is so little that it costs hardly more than an instance-hour: the rest is for what is
+    shown. Beyond the first order no more are wanted than twice as many as have begun with a message: what was ordered
+    and has not begun shows nothing.
     """
     if tick.estimates.is_proven:
         return None
