@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -89,14 +89,14 @@ class Workers:
         """Where its tasks note their beginnings and ends."""
         return self.folder / f"{self.library}.jsonl"
 
-    def send(self, tasks: range, seconds: float) -> None:
-        """Send tasks by the example's own application."""
+    def send(self, tasks: Sequence[tuple[int, float]]) -> None:
+        """Send tasks, each with the seconds that it takes, by the example's own application."""
         call = {"celery": "delay", "dramatiq": "send"}[self.library]
         script = f"""
             import json, time, {self.library}_tasks as example
             sent_at = {{}}
-            for task in {list(tasks)}:
-                example.run.{call}(task, {seconds})
+            for task, seconds in {list(tasks)}:
+                example.run.{call}(task, seconds)
                 sent_at[task] = time.time()
             print(json.dumps(sent_at))
         """
@@ -161,8 +161,13 @@ def stories(
     made = {library: Workers(deployed, library, folder) for library in LIBRARIES}
     for workers in made.values():
         workers.deploy()
-        workers.send(range(POISON, BURST), BURST_TASK_S)
-        workers.send(range(BURST, BURST + LONG), LONG_TASK_S)
+        # By one process, so that all wait at once: short tasks alone teach that one instance is enough for the rest.
+        workers.send(
+            [
+                *((task, BURST_TASK_S) for task in range(POISON, BURST)),
+                *((task, LONG_TASK_S) for task in range(BURST, BURST + LONG)),
+            ]
+        )
     for workers in made.values():
         # Two processes an instance: both instances work on long tasks.
         eventually(lambda workers=workers: len(workers.processes_at_long_tasks()) > 2)
