@@ -98,9 +98,11 @@ test: setup-sandbox setup-scan setup-languages ## Run the tests that this machin
 	$(RUN) -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 
 # What is given away and what is written: a wheel in an empty environment, an upgrade, built layers, the documents' lines
-# as printed and their site. A change of the code seldom breaks them, and they take a seventh of all tests' time.
+# as printed and their site. A change of the code seldom breaks them, and they take a quarter of all tests' time.
+RELEASED := $(addprefix tests/release/,test_installed.py documents/ test_front_door.py) \
+  $(filter-out %/test_installed.py %/test_front_door.py,$(wildcard tests/release/test_*.py))
 test-release: setup-sandbox setup-docs setup-release ## Run the tests of what a release gives away: wheel, upgrade, layers, the documents' lines and site
-	$(RUN) -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/release $(ARGS)
+	$(RUN) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(RELEASED) $(ARGS)
 
 test-fast: .venv/.done ## Run the unit and property tests without the slow ones, in under a minute
 	$(RUN) -m pytest -n 2 -m 'not slow' tests/unit tests/property $(ARGS)

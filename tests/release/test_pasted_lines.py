@@ -28,7 +28,7 @@ pytestmark = pytest.mark.sandbox
 
 TIMEOUT_S = 180.0
 """Of one block; the longest takes half a minute on two cores."""
-SANDBOX_RUNS = "it runs until Ctrl-C; tests/e2e/test_consumers_page.py runs it"
+SANDBOX_RUNS = "it runs until Ctrl-C; tests/release/test_consumers_page.py runs it"
 NOT_RUN: Mapping[str, str] = {
     **{f'make sandbox CONSUMER="{command}"': SANDBOX_RUNS for command in consumer_commands().values()},
     ".venv/bin/sluice sandbox": "it runs until Ctrl-C; the tests of the lines of `make sandbox` run it",
@@ -46,7 +46,7 @@ NOT_RUN: Mapping[str, str] = {
 }
 """Lines that run here and are left out, each with its reason; that their target exists is still looked at."""
 DEPLOYED = ("README.md", "Deploy it")
-"""tests/e2e/test_front_door.py pastes these lines, with a sandbox behind them."""
+"""tests/release/test_front_door.py pastes these lines, with a sandbox behind them."""
 PROGRAMS = re.compile(r"^\s*(?:make|sam|sluice|aws|python3?|export|pip|uv|\.venv/\S+|\.envs/\S+)\s", re.MULTILINE)
 NOT_ON_PATH = re.compile(r"^(?:sam|sluice|python3?|pytest)\s")
 

@@ -6,7 +6,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,15 @@ def both_stacks(
         }
         deploy_sluice(sandbox, parameters)
         yield Deployed(sandbox, orders, sandbox.outputs(STACK), notices, parameters)
+
+
+def both_packages() -> AbstractContextManager[Deployed]:
+    """The example and Sluice beside it, each a package. Instances are idle processes: it is the test that consumes."""
+
+    def deploy_sluice(sandbox: Sandbox, parameters: Mapping[str, str]) -> None:
+        deploy_package(sandbox, ROOT / "template.yaml", STACK, parameters)
+
+    return both_stacks(deploy_sluice)
 
 
 def topic_with_queue(sandbox: Sandbox, name: str) -> tuple[str, str]:

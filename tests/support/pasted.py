@@ -23,19 +23,19 @@ FOLLOWED = (
     "docs/operations.md",
     "docs/shadow-mode.md",
 )
-"""Documents whose lines that need an account are run by tests/e2e/stack/test_guides.py, in this order."""
+"""Documents whose lines that need an account are run by tests/release/documents/test_guides.py, in this order."""
 TRANSCRIPT = "transcript.md"
 """Tells nothing to type: tests/release/test_installed.py compares what was typed in it with docs/install.md."""
 HISTORY_IN_MOTO = "run by tests/integration/test_backtest_history.py"
 ELSEWHERE: Mapping[str, str] = {
-    "make build": "run by tests/e2e/test_front_door.py",
-    ".envs/sam/bin/sam deploy --guided --config-env prod": "run by tests/e2e/stack/test_settings.py",
-    ".envs/sam/bin/sam deploy --template fleet.yaml": "run by tests/e2e/stack/test_uninstall.py",
-    ".envs/sam/bin/sam deploy --template queue.yaml": "run by tests/e2e/stack/test_uninstall.py",
-    ".envs/sam/bin/sam delete": "run by tests/e2e/stack/test_uninstall.py",
-    ".venv/bin/sluice enroll --remove": "run by tests/e2e/stack/test_uninstall.py",
+    "make build": "run by tests/release/test_front_door.py",
+    ".envs/sam/bin/sam deploy --guided --config-env prod": "run by tests/release/documents/test_settings.py",
+    ".envs/sam/bin/sam deploy --template fleet.yaml": "run by tests/release/documents/test_uninstall.py",
+    ".envs/sam/bin/sam deploy --template queue.yaml": "run by tests/release/documents/test_uninstall.py",
+    ".envs/sam/bin/sam delete": "run by tests/release/documents/test_uninstall.py",
+    ".venv/bin/sluice enroll --remove": "run by tests/release/documents/test_uninstall.py",
     ".envs/sam/bin/sam publish": "not run: the sandbox has no Serverless Application Repository",
-    ".envs/sam/bin/sam deploy --template dashboards/queries.yaml": "run by tests/e2e/stack/test_uninstall.py",
+    ".envs/sam/bin/sam deploy --template dashboards/queries.yaml": "run by tests/release/documents/test_uninstall.py",
     ".venv/bin/sluice backtest --queue": HISTORY_IN_MOTO,
 }
 """How lines of these documents begin that are run by another test, or not at all; by which one, or why."""
@@ -44,9 +44,9 @@ DOCUMENTS_ELSEWHERE: Mapping[str, str] = {
     "docs/backtest.md": HISTORY_IN_MOTO,
     "docs/cli.md": "the ids are made up: tests/unit/sluice_tools/commands/test_docs.py reads the options,"
     " tests/e2e/stack/test_redrive_deployed.py runs commands with ids of a stack",
-    "docs/consumers.md": "run by tests/e2e/test_consumers_page.py; the line for Docker needs an image of the reader's",
+    "docs/consumers.md": "run by tests/release/test_consumers_page.py; the line for Docker needs the reader's image",
     "docs/install.md": "run by tests/release/test_installed.py",
-    "docs/settings.md": "run by tests/e2e/stack/test_settings.py",
+    "docs/settings.md": "run by tests/release/documents/test_settings.py",
     "examples/consumer/README.md": "not run: it needs systemd as root, on an instance of a group",
     "examples/orders/README.md": "tests/integration/test_orders_processes.py runs the same programs",
 }

@@ -20,7 +20,7 @@ from tests.support.pasted_deployment import Clone, clone, with_names
 pytestmark = pytest.mark.sandbox
 
 QUEUES = "https://sqs.eu-west-1.amazonaws.com/123456789012/"
-HERE = "run by tests/e2e/stack/test_uninstall.py"
+HERE = "run by tests/release/documents/test_uninstall.py"
 QUERIES = re.findall(
     r"^\| ([^|]+?) \|.*\?", (ROOT / "docs/grafana.md").read_text().partition("## Save the queries")[2], re.MULTILINE
 )
