@@ -86,8 +86,7 @@ aws-smoke: setup-sandbox ## Run the story in your own AWS account, audit and tim
 # them, since later tests use what it has compiled. A process takes a file at a time, or a folder that is a package
 # (tests/conftest.py). Three times as many processes as two cores: the tests on the sandbox wait for most of their time,
 # and those that only compute come last. Files are named one by one, since pytest puts a file where its folder is named.
-LONGEST := $(addprefix tests/,e2e/test_demo.py integration/test_compiled_runs.py e2e/stack/ e2e/test_deploy.py \
-  e2e/test_smoke.py e2e/test_smoke_ends.py)
+LONGEST := $(addprefix tests/,e2e/test_demo.py integration/test_compiled_runs.py e2e/stack/ e2e/test_deploy.py)
 IN_PARTS := $(foreach kind,e2e integration,$(wildcard tests/$(kind)/test_*.py tests/$(kind)/[a-z]*/))
 IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(IN_PARTS)) $(addprefix tests/,chaos property unit)
 # Each of the six processes collects every test. On a new checkout each would compile the same files, so that one process
@@ -98,10 +97,11 @@ test: setup-sandbox setup-scan setup-languages ## Run the tests that this machin
 	$(RUN) -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 
 # What is given away and what is written: a wheel in an empty environment, an upgrade, built layers, the documents' lines
-# as printed and their site. A change of the code seldom breaks them, and they take a quarter of all tests' time.
-RELEASED := $(addprefix tests/release/,test_installed.py documents/ test_front_door.py) \
-  $(filter-out %/test_installed.py %/test_front_door.py,$(wildcard tests/release/test_*.py))
-test-release: setup-sandbox setup-docs setup-release ## Run the tests of what a release gives away: wheel, upgrade, layers, the documents' lines and site
+# as printed and their site, and the smoke test that a release runs on AWS. A change of the code seldom breaks them, and
+# they take a third of all tests' time.
+RELEASED := $(addprefix tests/release/,test_installed.py test_smoke.py documents/)
+RELEASED += $(filter-out $(RELEASED),$(wildcard tests/release/test_*.py))
+test-release: setup-sandbox setup-docs setup-release ## Run the tests of what a release gives away: wheel, upgrade, layers, the documents' lines and site, the smoke test
 	$(RUN) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(RELEASED) $(ARGS)
 
 test-fast: .venv/.done ## Run the unit and property tests without the slow ones, in under a minute

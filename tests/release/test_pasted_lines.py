@@ -33,7 +33,7 @@ NOT_RUN: Mapping[str, str] = {
     **{f'make sandbox CONSUMER="{command}"': SANDBOX_RUNS for command in consumer_commands().values()},
     ".venv/bin/sluice sandbox": "it runs until Ctrl-C; the tests of the lines of `make sandbox` run it",
     "make demo": "four minutes; tests/e2e/test_demo.py runs it",
-    "make aws-smoke SANDBOX=1": "minutes; tests/e2e/test_smoke.py runs it",
+    "make aws-smoke SANDBOX=1": "minutes; tests/release/test_smoke.py runs it",
     "make test": "CI runs it before this test",
     "make wheel": "tests/release/test_installed.py builds one, installs it and deploys by the lines below this one",
     "make setup": "compiles the planner for minutes where it was not yet; the environments are those of this test",

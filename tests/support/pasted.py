@@ -40,7 +40,7 @@ ELSEWHERE: Mapping[str, str] = {
 }
 """How lines of these documents begin that are run by another test, or not at all; by which one, or why."""
 DOCUMENTS_ELSEWHERE: Mapping[str, str] = {
-    "docs/aws-smoke.md": "run with SANDBOX=1 by tests/e2e/test_smoke.py; it asks a real account otherwise",
+    "docs/aws-smoke.md": "run with SANDBOX=1 by tests/release/test_smoke.py; it asks a real account otherwise",
     "docs/backtest.md": HISTORY_IN_MOTO,
     "docs/cli.md": "the ids are made up: tests/unit/sluice_tools/commands/test_docs.py reads the options,"
     " tests/e2e/stack/test_redrive_deployed.py runs commands with ids of a stack",

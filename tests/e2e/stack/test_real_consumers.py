@@ -187,13 +187,15 @@ def test_no_task_is_lost_or_done_twice_when_every_instance_is_ended_amid_its_tas
     """What the libraries promise of a stop holds for a drain, and each drain says that its consumer finished."""
     workers = stories[library]
 
-    eventually(lambda: all(drain.outcome is not None for drain in workers.drains()))
+    # On a busy machine the last of them was once not ended within a minute.
+    eventually(lambda: all(drain.outcome is not None for drain in workers.drains()), within_s=150.0)
 
     row = workers.row()
     print(f"{library}: {row}")  # noqa: T201 - for docs/consumers.md
     assert (row["completed"], row["lost"], row["twice"]) == (BURST + LONG, 0, 0), workers.lines()
     assert row["drains"] >= 2
-    assert {(one.outcome, one.stop.killed) for one in workers.drains()} == {(DrainOutcome.COMPLETED, False)}
+    ended = {(one.outcome, one.stop.killed) for one in workers.drains()}
+    assert ended == {(DrainOutcome.COMPLETED, False)}, workers.drains()
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

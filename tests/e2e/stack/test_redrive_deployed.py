@@ -26,7 +26,7 @@ Eventually = Callable[..., Any]
 
 FLEET = "parcels"
 # SQS answers so slowly that a load takes the function longer than SQS's move task would need for as many.
-SLOW_S = 0.15
+SLOW_S = 0.08
 COUNT = 2_000
 RATE_PER_S = 300
 
