@@ -63,6 +63,11 @@ def set_version(root: Path, version: str, today: date) -> None:
     if UNRELEASED not in text or not _changes(text, "Unreleased"):
         raise ReleaseError("CHANGELOG.md: nothing is below `## Unreleased`, so there is nothing to release")
     changelog.write_text(text.replace(UNRELEASED, f"{UNRELEASED}\n## {version} - {today.isoformat()}\n", 1))
+    write_version(version, root)
+
+
+def write_version(version: str, root: Path) -> None:
+    """Write a version into the project, the templates and the page on deploying."""
     project = root / "pyproject.toml"
     project.write_text(IN_PROJECT.sub(f'version = "{version}"', project.read_text(), count=1))
     for name in TEMPLATES:

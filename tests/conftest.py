@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
+
+from tests.support import waiting
 
 # A slow machine is no fault of what is tested.
 settings.register_profile("without a deadline", settings(), deadline=None)
@@ -40,3 +44,9 @@ class _ByFileOrPackage(LoadFileScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
     """Where tests are given out by file (`--dist loadfile`), packages stay together."""
     return _ByFileOrPackage(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., Any]:
+    """Call something until it answers truthfully, and return that answer; fail after ``within_s``."""
+    return functools.partial(waiting.eventually, within_s=60.0)

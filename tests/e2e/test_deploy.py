@@ -19,7 +19,7 @@ from sluice_tools.iam_audit import audit_stack
 from sluice_tools.local_invoke import events
 from sluice_tools.sandbox.packages import delete_stack, deploy_package
 from sluice_tools.sandbox.sandbox import REGION, ROOT
-from tests.support.deployed_stacks import both_stacks, deploy_guided
+from tests.support.deployed_stacks import both_stacks, consume, deploy_guided
 
 pytestmark = pytest.mark.sandbox
 
@@ -53,17 +53,6 @@ def instances(deployed: Any) -> dict[str, str]:
         AutoScalingGroupNames=[deployed.orders["GroupName"]]
     )
     return {one["InstanceId"]: one["LifecycleState"] for one in groups["AutoScalingGroups"][0]["Instances"]}
-
-
-def consume(deployed: Any) -> list[str]:
-    """Take what is in the queue, as a consumer would; the bodies."""
-    sqs, url = deployed.sandbox.client("sqs"), deployed.orders["QueueUrl"]
-    taken = []
-    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-        for message in messages:
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            taken.append(message["Body"])
-    return taken
 
 
 def in_ledger(deployed: Any, partition: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sluice_tools.deploy.build import TEMPLATES
-from sluice_tools.release import IN_PROJECT, IN_TEMPLATE, template_version, version_of
+from sluice_tools.release import template_version, version_of, write_version
 from sluice_tools.sandbox.sandbox import ROOT
 from tests.support.installed import EARLIER, earlier_sources
 
@@ -23,11 +23,7 @@ def git(clone: Path, *arguments: str) -> None:
 
 def release(clone: Path, version: str) -> None:
     """Cut a release as RELEASE.md says: a commit whose files have the version, and its tag."""
-    project = clone / "pyproject.toml"
-    project.write_text(IN_PROJECT.sub(f'version = "{version}"', project.read_text(), count=1))
-    for name in TEMPLATES:
-        path = clone / name
-        path.write_text(IN_TEMPLATE.sub(version, path.read_text(), count=1))
+    write_version(version, clone)
     core = clone / CORE
     core.write_text(f"{core.read_text()}\nRELEASED = {version!r}\n")
     git(clone, "commit", "--quiet", "--all", "--message", f"Release {version}")

@@ -1,21 +1,12 @@
-"""What the tests of a release share: their patience, and the smoke test's account."""
+"""The smoke test's account."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from tests.support import waiting
 from tests.support.smoke_place import Place, planted_place
-
-
-@pytest.fixture(scope="session")
-def eventually() -> Callable[..., Any]:
-    """Call something until it answers truthfully, and return that answer; fail after ``within_s``."""
-    return functools.partial(waiting.eventually, within_s=60.0)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from sluice.model.planning import TimedLaunch
 from sluice_tools.cfn import Template
 from sluice_tools.release import pack_deployment, version_of
 from sluice_tools.sandbox.sandbox import REGION, ROOT, Sandbox
-from tests.support.deployed_stacks import FLEET, SETTINGS, STACK, Deployed
+from tests.support.deployed_stacks import FLEET, SETTINGS, STACK, Deployed, consume
 from tests.support.installed import TIMEOUT_S, earlier_sources, install, paste, run, uv, wheel_of
 from tests.support.pasted import blocks, fresh_copy
 from tests.support.pasted_deployment import paste as paste_with_answers
@@ -144,17 +144,6 @@ def layers(deployed: Deployed) -> dict[str, set[str]]:
     """The layers of each of the stack's functions."""
     found = deployed.sandbox.client("lambda").list_functions()["Functions"]
     return {one["FunctionName"]: {layer["Arn"] for layer in one.get("Layers", ())} for one in found}
-
-
-def consume(deployed: Deployed) -> list[str]:
-    """Take what is in the queue, as a consumer would; the bodies."""
-    sqs, url = deployed.sandbox.client("sqs"), deployed.orders["QueueUrl"]
-    taken = []
-    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-        for message in messages:
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            taken.append(message["Body"])
-    return taken
 
 
 def test_commands_run_when_nothing_but_the_wheel_is_installed(programs: Path) -> None:

@@ -129,6 +129,17 @@ def both_packages() -> AbstractContextManager[Deployed]:
     return both_stacks(deploy_sluice)
 
 
+def consume(deployed: Deployed) -> list[str]:
+    """Take what is in the queue, as a consumer would; the bodies."""
+    sqs, url = deployed.sandbox.client("sqs"), deployed.orders["QueueUrl"]
+    taken = []
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+        for message in messages:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            taken.append(message["Body"])
+    return taken
+
+
 def topic_with_queue(sandbox: Sandbox, name: str) -> tuple[str, str]:
     """An SNS topic, and a queue that is subscribed to it: the ARN and the URL."""
     sns, sqs = sandbox.client("sns"), sandbox.client("sqs")
