@@ -92,16 +92,16 @@ IN_ORDER := $(LONGEST) $(filter-out $(LONGEST),$(IN_PARTS)) $(addprefix tests/,c
 # Each of the six processes collects every test. On a new checkout each would compile the same files, so that one process
 # for each of two cores does it first. What is wrong in a file, the tests themselves report.
 COLLECT := $(RUN) -m pytest --collect-only --quiet
-test: setup-sandbox setup-scan setup-languages ## Run the tests that this machine can run (those for Docker, PostgreSQL and Chromium are skipped where these are missing)
+test: setup-sandbox setup-scan ## Run the tests that this machine can run (those for PostgreSQL and Chromium are skipped where these are missing)
 	{ $(COLLECT) tests/unit & $(COLLECT) $(filter-out tests/unit,$(IN_ORDER)) & wait; } >/dev/null 2>&1
 	$(RUN) -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(IN_ORDER) $(ARGS)
 
-# What is given away and what is written: a wheel in an empty environment, an upgrade, built layers, the documents' lines
-# as printed and their site, and the smoke test that a release runs on AWS. A change of the code seldom breaks them, and
-# they take a third of all tests' time.
+# What is given away and what is written: a wheel in an empty environment, an upgrade, built layers, also in Lambda's own
+# containers, the documents' lines as printed, their programs in other languages and their site, and the smoke test that
+# a release runs on AWS. A change of the code seldom breaks them, and they take a third of all tests' time.
 RELEASED := $(addprefix tests/release/,test_installed.py test_smoke.py documents/)
 RELEASED += $(filter-out $(RELEASED),$(wildcard tests/release/test_*.py))
-test-release: setup-sandbox setup-docs setup-release ## Run the tests of what a release gives away: wheel, upgrade, layers, the documents' lines and site, the smoke test
+test-release: setup-sandbox setup-docs setup-release setup-languages ## Run the tests of what a release gives away: wheel, upgrade, layers, the documents' lines, programs and site, the smoke test
 	$(RUN) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(RELEASED) $(ARGS)
 
 test-fast: .venv/.done ## Run the unit and property tests without the slow ones, in under a minute

@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 from shlex import quote
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
@@ -12,8 +12,10 @@ from botocore.session import Session
 from botocore.utils import is_valid_endpoint_url
 from cyclopts import Group, Parameter
 
-from sluice.aws import Clients
 from sluice_tools.commands.frame import UsageError
+
+if TYPE_CHECKING:
+    from sluice.aws import Clients
 
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 DEFAULT_STACK = "sluice"
@@ -101,12 +103,14 @@ class AwsOptions:
             )
         return session, str(found)
 
-    def connect(self) -> tuple[Clients, str]:
+    def connect(self) -> tuple["Clients", str]:
         """Clients with the caller's credentials, and their region.
 
         Raises:
             UsageError: the options cannot be used.
         """
+        from sluice.aws import Clients  # noqa: PLC0415  # most commands ask a function and need no port
+
         _, found = self.session()
         return Clients(self.environ() | {"AWS_REGION": found}), found
 

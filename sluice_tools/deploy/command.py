@@ -15,7 +15,7 @@ from sluice_tools.cfn import Template
 from sluice_tools.commands.aws_options import DEFAULT_STACK, AwsOptions
 from sluice_tools.commands.frame import ExitCode, RefusedError, UnreachableError, UsageError
 from sluice_tools.commands.output import say, show_json, show_table
-from sluice_tools.deploy.build import BuildError, deployment_folder, template_file
+from sluice_tools.deploy.build import BuildError, code_of, deployment_folder, template_file
 from sluice_tools.deploy.changes import Change, summary, warnings
 from sluice_tools.deploy.parameters import ParametersError, for_change_set, given
 from sluice_tools.deploy.stack import Event, Stack, StackError
@@ -63,13 +63,15 @@ def deploy(
         raise UsageError(f"--stack: must be given with --template {template}, as in --stack {DEFAULT_STACK}-invoices")
     with as_command_errors(f"stack {aws.stack}"):
         values = given(set_, parameters)
-        body = Template.load(template_file(FILES[template]))
+        source = template_file(FILES[template])
+        body = Template.load(source)
         stack = Stack(cloudformation=aws.client("cloudformation"), name=aws.stack)
         before = stack.describe()
         stack.refuse_unless_changeable(before)
         deployed = None if before is None else [one["ParameterKey"] for one in before.get("Parameters", [])]
         chosen = for_change_set(body, values, deployed)
-        url = upload(deployment_folder(), FILES[template], _bucket(aws, bucket))
+        folder = deployment_folder() if code_of(body) else source.parent  # without code there is nothing to build
+        url = upload(folder, source.name, _bucket(aws, bucket))
         prepared = stack.prepare(url, chosen, exists=before is not None)
         if prepared is None:
             return _ended(stack, [], f"Stack {stack.name} has this version and these parameters: nothing changes.", aws)

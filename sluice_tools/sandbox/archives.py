@@ -6,10 +6,11 @@ Of the 4 s of a processor that `sam deploy` takes for template.yaml, packing the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sluice_tools.cfn import Template
@@ -32,6 +33,15 @@ def archived_template(template: Path, into: Path, *, environ: Mapping[str, str],
     Raises:
         SamError: The build failed, or took more than SAM_TIMEOUT_S.
     """
+    with shared_archives(template, environ=environ, log=log) as archived:
+        shutil.rmtree(into, ignore_errors=True)
+        shutil.copytree(archived.parent, into)
+    return into / archived.name
+
+
+@contextlib.contextmanager
+def shared_archives(template: Path, *, environ: Mapping[str, str], log: Path) -> Iterator[Path]:
+    """The template and the archives that `archived_template` copies, to read while nobody else may."""
     with built_template(template, environ=environ, log=log) as built:
         archived = built.parent.with_name("archived")
         made_of = (built.parent.with_name("sources")).read_text()
@@ -42,9 +52,7 @@ def archived_template(template: Path, into: Path, *, environ: Mapping[str, str],
             _archive(built, fresh)
             (fresh / "sources").write_text(made_of)
             fresh.rename(archived)
-        shutil.rmtree(into, ignore_errors=True)
-        shutil.copytree(archived, into)
-    return into / "template.json"
+        yield archived / "template.json"
 
 
 def _archive(built: Path, into: Path) -> None:

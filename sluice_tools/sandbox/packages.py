@@ -17,7 +17,8 @@ from typing import Any
 from botocore.exceptions import ClientError, WaiterError
 
 from sluice_tools.cfn import Template
-from sluice_tools.sam_cli import SAM_TIMEOUT_S, SamError, build_folder, built_template, digest_of_sources, sam
+from sluice_tools.sam_cli import SAM_TIMEOUT_S, SamError, build_folder, digest_of_sources, sam
+from sluice_tools.sandbox.archives import shared_archives
 from sluice_tools.sandbox.sandbox import REGION, Sandbox, SandboxError
 
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
@@ -111,10 +112,10 @@ def upload_package(sandbox: Sandbox, template: Path) -> str:
 
 
 def _pack(sandbox: Sandbox, template: Path, bucket: str) -> Path:
-    """What `sam package` makes of the template as built: its output, beside the objects that it names."""
+    """What `sam package` makes of the template's archives: its output, beside the objects that it names."""
     folder, environ = build_folder(template), sandbox.sam_env()
     log = sandbox.directory / f"{folder.name}-package.log"
-    with built_template(template, environ=environ, log=log) as built:
+    with shared_archives(template, environ=environ, log=log) as built:
         packed = folder / f"packed-{digest_of_sources()}"
         if not packed.exists():
             for old in folder.glob("pack*"):

@@ -1,4 +1,4 @@
-"""Both stacks deployed into an emulator of their own, once for all the documents that are followed on it."""
+"""Both stacks deployed into an emulator of their own, once for the built functions and the documents followed on it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 
 from sluice.config.cause_patterns import names
 from sluice.model.redriving import Attribute, VerdictKind
-from sluice.redriving.causes.envelopes import open_body
+from sluice.redriving.causes.envelopes import BYTES_LIMIT, open_body
 from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.failure_groups import failure_group
 from sluice.redriving.verdict import DeadLetterHistory, judge
@@ -254,7 +254,7 @@ def test_cause_when_an_envelope_says_why(body: str, cause: str) -> None:
         sns("[" * 200_000),
         sns(sns(sns(sns(sns(sns(sns("deep"))))))),
         base64.b64encode(b"[" * 400_000).decode(),
-        base64.b64encode(gzip.compress(b"0" * 50_000_000)).decode(),
+        base64.b64encode(gzip.compress(b"0" * 10 * BYTES_LIMIT)).decode(),
         "A" * 1_000_000,
         "A" * 999_999,
         packed(packed(packed(packed({"a": 1})))),

@@ -14,7 +14,7 @@ from sluice_tools import cli
 from sluice_tools.sources import CHECKOUT
 from tests.support.pasted import documents
 
-CODED = re.compile(r"(?:\.venv/bin/)?\bsluice ((?:--)?[a-z][a-z-]*(?: [^\"`\n,.;]+)?)")
+CODED = re.compile(r"\bsluice ((?:--)?[a-z][a-z-]*(?: [^\"`\n,.;]+)?)")
 NAMES = frozenset({*cli.GROUPS, *cli.COMMANDS})
 OPTION = re.compile(r"--[a-z][a-z-]*")
 

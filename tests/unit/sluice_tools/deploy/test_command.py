@@ -11,6 +11,7 @@ import pytest
 
 from sluice_tools.commands.aws_options import AwsOptions
 from sluice_tools.deploy import command, publish, stack
+from sluice_tools.deploy.build import template_file
 from tests.support.command_line import run, set_up_caller
 from tests.support.fake_cloudformation import FakeCloudFormation
 
@@ -105,6 +106,21 @@ def test_changes_are_only_shown_when_there_is_no_terminal(
     assert "1 resource added." in said.out
     assert "--yes: must be given where there is no terminal to ask at; nothing was changed" in said.err
     assert (fake.executed, fake.deleted) == (0, ["change set", "stack"])
+
+
+@pytest.mark.parametrize(("template", "more"), [("fleet", ["--set=GroupName=workers"]), ("queue", [])])
+def test_nothing_is_built_when_the_template_names_no_code(
+    template: str, more: list[str], fake: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A further fleet or queue runs on the stack's functions, and in a checkout a build downloads their libraries."""
+    monkeypatch.setattr(command, "deployment_folder", lambda: pytest.fail("the code was built"))
+    monkeypatch.setattr(command, "template_file", template_file)
+    queue = "--set=QueueUrl=https://sqs.eu-west-1.amazonaws.com/123456789012/urgent"
+    needed = (queue, "--set=FleetName=orders", "--set=TargetWaitSeconds=60", *more)
+
+    assert run("deploy", "--template", template, "--stack", "sluice-further", *needed, "--dry-run") == 0
+
+    assert len(fake.created) == 1
 
 
 def test_changes_are_only_shown_when_a_dry_run_is_asked_for(fake: FakeCloudFormation) -> None:

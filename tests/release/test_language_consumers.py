@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import Any
 import pytest
 
 from sluice_tools.sandbox.sandbox import ROOT, Sandbox
+from tests.support import short_sandbox
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
@@ -127,11 +129,17 @@ class Queue:
                 process.kill()
 
 
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """An emulator for this file."""
+    yield from short_sandbox.running()
+
+
 @pytest.fixture
-def queue(sandbox: Sandbox, unique: Callable[[str], str]) -> Queue:
+def queue(sandbox: Sandbox) -> Queue:
     """An empty queue."""
-    sqs = sandbox.client("sqs")
-    url = sqs.create_queue(QueueName=unique("languages"), Attributes={"VisibilityTimeout": "60"})["QueueUrl"]
+    sqs, name = sandbox.client("sqs"), f"languages-{uuid.uuid4()}"
+    url = sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "60"})["QueueUrl"]
     return Queue(sqs, url, sandbox.env() | {"QUEUE_URL": url})
 
 

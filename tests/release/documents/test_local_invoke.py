@@ -1,12 +1,11 @@
-"""Every payload of events/ on the deployed functions, and one of each function by `sam local invoke` in a container.
+"""One payload of each function by `sam local invoke`, in a container with Lambda's own layout.
 
-A container shows what is the function's and not the payload's: its layout, its layers, and that it reaches AWS. Each
-takes SAM CLI some seconds, so all payloads run that way only by `python -m sluice_tools.local_invoke`.
+It shows that what is built runs there: its layout, its layers, and that it reaches AWS. Each takes SAM CLI some
+seconds, so all payloads run that way only by `python -m sluice_tools.local_invoke`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 
 from sluice_tools.docker_relay import container_url
 from sluice_tools.local_invoke import (
-    EVENTS,
     FUNCTIONS,
     Result,
     events,
@@ -53,12 +51,6 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             result.event: result
             for result in invoke_all(template, events(IN_CONTAINERS), sam_env(deployed.sandbox.url))
         }
-
-
-@pytest.mark.parametrize("name", [path.stem for path in events()])
-def test_function_answers_when_deployed(deployed: Any, name: str) -> None:
-    """As Lambda invokes it, in a process of its own with the stack's layers, environment and role: nothing raises."""
-    deployed.invoke(name.partition("-")[0], json.loads((EVENTS / f"{name}.json").read_text()))
 
 
 @pytest.mark.docker
