@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.words import PRIVATE, Private, Text, find
+from tests.support.words import PRIVATE, Text, find
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,16 +68,16 @@ def problems(path: str, kind: Text) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_page_when_its_words_are_looked_up(path: str) -> None:
+def test_pages_when_their_words_are_looked_up() -> None:
     """Only the glossary's words, and those of the field."""
-    assert problems(path, Text.PAGE) == []
+    found = [problem for path in PAGES for problem in problems(path, Text.PAGE)]
+    assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("path", CODE)
-def test_code_when_its_words_are_looked_up(path: str) -> None:
+def test_code_when_its_words_are_looked_up() -> None:
     """Names, docstrings, comments and texts have no private word."""
-    assert problems(path, Text.CODE) == []
+    found = [problem for path in CODE for problem in problems(path, Text.CODE)]
+    assert not found, "\n".join(found)
 
 
 def test_files_when_listed() -> None:
@@ -98,12 +98,12 @@ def test_exception_when_its_place_is_read(each: Excepted) -> None:
     assert len(each.reason) > 10
 
 
-@pytest.mark.parametrize("private", PRIVATE, ids=lambda private: private.word)
-def test_private_word_when_it_is_listed(private: Private) -> None:
-    """It has a replacement, and is used in some kind of text."""
-    assert private.instead
-    assert private.used_in
-    assert private.word == private.word.lower()
+def test_private_words_when_they_are_listed() -> None:
+    """Each has a replacement, and is used in some kind of text."""
+    for private in PRIVATE:
+        assert private.instead, private
+        assert private.used_in, private
+        assert private.word == private.word.lower()
 
 
 def test_find_when_a_word_is_used() -> None:

@@ -79,28 +79,27 @@ def test_texts_when_they_are_counted() -> None:
     assert "sweep finished with errors" in WRITTEN
 
 
-@pytest.mark.parametrize("text", TEXTS)
-def test_text_when_its_words_are_looked_up(text: str) -> None:
+def test_texts_when_their_words_are_looked_up() -> None:
     """No private word, and none that is not of the field."""
-    assert [str(found) for found in find(text, Text.DECISION)] == []
+    assert {text: [str(one) for one in found] for text in TEXTS if (found := list(find(text, Text.DECISION)))} == {}
 
 
-@pytest.mark.parametrize("text", NOTES)
-def test_note_when_it_names_a_number(text: str) -> None:
+def test_notes_when_they_name_a_number() -> None:
     """Each number has a unit, one that fits; no moment is in epoch seconds."""
-    rest = text.replace(COMMAND, "").replace(ID, "")
-    assert not re.search(r"\d{6,}", rest)
-    for number, unit in re.findall(r"(?<![\w-])(\d+)(?:\s(\w+))?", re.sub(r"command [\w-]+", "", rest)):
-        assert unit in {"s", "min", "h"}, text
-        assert unit != "s" or int(number) <= 120, "longer ones are in minutes or hours"
-    assert "  " not in text
+    for text in NOTES:
+        rest = text.replace(COMMAND, "").replace(ID, "")
+        assert not re.search(r"\d{6,}", rest), text
+        for number, unit in re.findall(r"(?<![\w-])(\d+)(?:\s(\w+))?", re.sub(r"command [\w-]+", "", rest)):
+            assert unit in {"s", "min", "h"}, text
+            assert unit != "s" or int(number) <= 120, f"longer ones are in minutes or hours: {text}"
+        assert "  " not in text
 
 
-@pytest.mark.parametrize("text", NOTES)
-def test_note_when_it_is_read(text: str) -> None:
+def test_notes_when_they_are_read() -> None:
     """A clause that a log line, the widget and an answer can show: it begins small, and has no full stop."""
-    assert text[0].islower() or text.startswith(("Run Command", "EC2"))
-    assert not text.endswith((".", ":", " "))
+    for text in NOTES:
+        assert text[0].islower() or text.startswith(("Run Command", "EC2")), text
+        assert not text.endswith((".", ":", " "))
 
 
 @pytest.mark.parametrize(

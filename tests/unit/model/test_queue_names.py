@@ -22,10 +22,9 @@ ALIKE = (
 
 
 @pytest.mark.parametrize("one", ALIKE)
-@pytest.mark.parametrize("other", ALIKE)
-def test_queue_is_one_in_every_spelling(one: str, other: str) -> None:
+def test_queue_is_one_in_every_spelling(one: str) -> None:
     """Legacy hosts, VPC endpoints, FIPS, both versions of IP, ARNs and bare names."""
-    assert same_queue(one, other)
+    assert [other for other in ALIKE if not same_queue(one, other)] == []
 
 
 @pytest.mark.parametrize(
