@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from html.parser import HTMLParser
 from typing import Any
 
@@ -29,8 +30,13 @@ class Element:
 
     tag: str
     attributes: dict[str, str | None]
-    text: str = ""  # directly within it and within what it holds
+    pieces: list[str] = field(default_factory=list)  # of its text, in order
     before: "Element | None" = None  # the element just before it, within the same one
+
+    @cached_property
+    def text(self) -> str:
+        """The text directly within it and within what it holds."""
+        return "".join(self.pieces)
 
     @property
     def classes(self) -> set[str]:
@@ -104,10 +110,10 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._open and self._open[-1].tag == "style":
-            self._open[-1].text += data
+            self._open[-1].pieces.append(data)
             return
         for element in self._open:
-            element.text += data
+            element.pieces.append(data)
         if not self._open and data.strip():
             self.page.problems.append(f"text outside: {data[:60]!r}")
 

@@ -197,12 +197,13 @@ def texts() -> tuple[str, ...]:
     """Every text of an element, and every title, label and confirmation, without the events of the buttons."""
     found = set()
     for page in (parse(html) for html in pages()):
+        events = [action.text for action in page.all("cwdb-action")]
         for element in page.elements:
             if element.tag in CONTAINERS or (element.tag == "div" and not element.classes & TEXT_CLASSES):
                 continue
             text = element.text
-            for action in page.all("cwdb-action"):
-                text = text.replace(action.text, " ")
+            for event in events:
+                text = text.replace(event, " ")
             found.add(" ".join(text.split()))
         names = ("title", "aria-label", "confirmation", "placeholder")
         found |= {element.attributes.get(name) or "" for element in page.elements for name in names}
