@@ -8,7 +8,6 @@ from sluice.planning.deadlines import at_all, need
 from sluice.planning.demand import DELAY_MAX_S, ahead, backlog, due_by
 from sluice.planning.learning.significance import MOST, MOST_ERRORS
 from sluice.planning.supply import Supply
-from tests.support.planner_steps import TIMING
 
 
 def a_supply(working: float, *, message_s: float = 1.0, busy: float = 1.0, blind_s: float = 70.0) -> Supply:
@@ -81,7 +80,7 @@ def test_backlog_when_it_came_over_some_minutes():
 
 def test_ahead_when_a_launch_takes_longer_than_the_wait():
     """What only this order can serve, 180 + 10 - 60 s of it, is asked for with 2.19 mean errors more; no more is."""
-    knots = ahead([(60.0, 0.0)], 2.0, 0.5, 0.0, TIMING, wait_s=60.0, lead_s=180.0)
+    knots = ahead([(60.0, 0.0)], 2.0, 0.5, 0.0, wait_s=60.0, lead_s=180.0, only_now_s=130.0)
     assert knots[1] == (60.0 + 130.0, pytest.approx(260 + MOST_ERRORS * 0.5 * 130))
     assert knots[-1] == (60.0 + 240.0, pytest.approx(480 + MOST_ERRORS * 0.5 * 130))
 
@@ -89,13 +88,13 @@ def test_ahead_when_a_launch_takes_longer_than_the_wait():
 @pytest.mark.parametrize(("quantile", "messages"), [(0.0, 260.0), (-1.0, 195.0), (-8.0, 0.0)])
 def test_ahead_when_less_than_the_mean_is_worth_a_unit(quantile, messages):
     """What only this order can serve is asked for at the quantile that is given, and never at less than nothing."""
-    knots = ahead([(60.0, 0.0)], 2.0, 0.5, 0.0, TIMING, wait_s=60.0, lead_s=180.0, errors=quantile)
+    knots = ahead([(60.0, 0.0)], 2.0, 0.5, 0.0, wait_s=60.0, lead_s=180.0, only_now_s=130.0, errors=quantile)
     assert knots[1] == (60.0 + 130.0, pytest.approx(messages))
 
 
 def test_ahead_when_a_launch_can_wait():
     """Where later orders can serve it, the mean is enough; delayed messages come at some moment of 15 minutes."""
-    knots = ahead([(120.0, 0.0)], 2.0, 0.5, 90.0, TIMING, wait_s=120.0, lead_s=60.0)
+    knots = ahead([(120.0, 0.0)], 2.0, 0.5, 90.0, wait_s=120.0, lead_s=60.0, only_now_s=0.0)
     assert knots[-1] == (300.0, pytest.approx(2.0 * 180 + 90.0 * 180 / DELAY_MAX_S))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.observed import GroupReading, QueueReading
+from sluice.model.observed import GroupReading, Lifecycle, QueueReading, capacity
 from sluice.model.planning import Estimates, Forecast, Memory, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.deadlines import need
@@ -22,7 +22,7 @@ from sluice.planning.launch_cost import (
 )
 from sluice.planning.learning import signal_quality
 from sluice.planning.learning.periodic_batches import Times, need_of_batches
-from sluice.planning.learning.significance import MOST_ERRORS, RISK, TWICE
+from sluice.planning.learning.significance import CLEAR, MOST_ERRORS, RISK, TWICE
 from sluice.planning.multi_queue import needs
 from sluice.planning.supply import HANG_LEADS, Supply, supply_of
 from sluice.wording import count, duration
@@ -59,6 +59,7 @@ class Assessment:
     patient: bool  # whether a launch can wait until its message has been seen: then no forecast is needed
     idle: bool  # whether expected messages leave a unit idle for most of its time, and a launch can wait for them
     supply: Supply
+    unbegun: float  # messages that units have received and not begun with
     required: Required
     gaps: tuple[str, ...]  # what scaling in would have to know and cannot, in sentences
     unit: str  # what capacity counts, for sentences: "instance", or "capacity unit" where instances have weights
@@ -171,12 +172,12 @@ def assess(
     snapshot = signal_quality.believed(snapshot, memory.samples)
     lead_s = estimates.lead_s
     wait_s = planned_wait_s(fleet.tightest_wait_s, lead_s, timing, memory.margin.share)
-    wait_s = received_within_s(wait_s, estimates.unbegun_s, timing)
-    patient = is_patient(wait_s, lead_s, timing)
+    patient = is_patient(received_within_s(wait_s, estimates.unbegun_s, timing), lead_s, timing)
     arrivals = steadied(estimates.arrivals, estimates.usual_per_s, patient=patient)
     idle = patient and max(arrivals.rate_per_s, estimates.usual_per_s) <= IDLE_SHARE * estimates.service_rate.value
     supply = _supply(snapshot, group, fleet, estimates, memory, timing=timing, patient=patient, now=now)
     waits = _Waits(wait_s, lead_s, wait_s / fleet.limits.catch_up, now)
+    unbegun = _unbegun(snapshot, group, fleet, estimates, memory)
     required = _required(
         snapshot,
         group,
@@ -188,6 +189,7 @@ def assess(
         supply=supply,
         waits=waits,
         idle=idle,
+        unbegun=unbegun,
     )
     return Assessment(
         snapshot=snapshot,
@@ -202,6 +204,7 @@ def assess(
         patient=patient,
         idle=idle,
         supply=supply,
+        unbegun=unbegun,
         required=required,
         gaps=_gaps(snapshot, group, fleet, memory, timing=timing, now=now),
         unit="instance" if {each.weight for each in group.instances} <= {1.0} else "capacity unit",
@@ -238,6 +241,20 @@ def _supply(
     )
 
 
+def _unbegun(snapshot: Snapshot, group: GroupReading, fleet: Fleet, estimates: Estimates, memory: Memory) -> float:
+    """Messages that units have received and not begun with: no more than they hold while messages wait.
+
+    What is in flight beyond that may be hidden, and nobody's.
+    """
+    if estimates.unbegun_s <= 0.0:
+        return 0.0
+    units = capacity(group.instances, Lifecycle.IN_SERVICE, Lifecycle.DRAINING)
+    begun = max(float(fleet.hints.concurrency), estimates.at_once) * units
+    in_flight = value(snapshot.queue.in_flight) - memory.redeliveries.held
+    most = estimates.unbegun_s * estimates.service_rate.value * units
+    return min(in_flight - begun, most) if in_flight > (1.0 + CLEAR) * begun else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class _Waits:
     """The lengths of time that a need is worked out with, in seconds; `now` in epoch seconds."""
@@ -260,20 +277,21 @@ def _required(
     supply: Supply,
     waits: _Waits,
     idle: bool,
+    unbegun: float,
 ) -> Required:
     """The need, and what it comes from; the present capacity where nothing is known of the backlog."""
     wait_s, lead_s, now = waits.wait_s, waits.lead_s, waits.now
     if snapshot.queue.visible is None:
         return Required(group.desired)
     if fleet.shared:
-        demands = demands_of(snapshot, fleet, memory, estimates, arrivals, timing=timing, now=now)
+        demands = demands_of(snapshot, fleet, memory, estimates, arrivals, timing=timing, unbegun=unbegun, now=now)
         by_queue = tuple(zip(demands, needs(demands, supply, lead_s), strict=True))
         needed = max((units for _, units in by_queue), default=0)
         oldest_s = max((demand.oldest_s for demand in demands if demand.oldest_s is not None), default=None)
         required = Required(needed, oldest_s, by_queue=by_queue)
     else:
         state = QueueState(snapshot.at, snapshot.queue, memory.as_queue(), memory.redeliveries)
-        owed = due(state, fleet, arrivals, estimates, timing=timing, wait_s=wait_s, now=now)
+        owed = due(state, fleet, arrivals, estimates, timing=timing, wait_s=wait_s, unbegun=unbegun, now=now)
         needed = need(owed.deadlines, supply, lead_s, waits.late_s)
         if (
             idle

@@ -89,6 +89,7 @@ def due(
     *,
     timing: Timing,
     wait_s: float,
+    unbegun: float,
     now: float,
 ) -> Due:
     """The deadlines of what waits in a queue and is expected.
@@ -100,24 +101,28 @@ def due(
         estimates: the lead time to plan with.
         timing: the stack's ticks.
         wait_s: the wait to plan for, in seconds.
+        unbegun: messages that units have received and not begun with: they go first, and wait like the others.
         now: epoch seconds.
     """
-    lead_s = estimates.lead_s
+    lead_s, within_s = estimates.lead_s, received_within_s(wait_s, estimates.unbegun_s, timing)
     waiting, memory = value(queue.reading.visible), queue.memory
     known_s = _eldest(queue, now)
     first_seen_at = memory.samples[0].at if memory.samples else now
     eldest_s = now - first_seen_at if known_s is None else known_s  # of unknown age: it arrived just before
     poison = poison_alone(queue.returned, memory.arrivals, waiting, value(queue.reading.in_flight), wait_s)
     came = arrived_by_age(memory, queue.returned, timing, now, fleet.target_wait_s)
-    knots = backlog(waiting - poison, came, eldest_s, wait_s)
+    knots = backlog(waiting + unbegun - poison, came, eldest_s, wait_s)
     oldest_s = max(0.0, wait_s - knots[0][0]) if waiting > poison and known_s is not None else None
     per_s = error_per_s = errors = 0.0
-    if not is_patient(wait_s, lead_s, timing) and worth_staying(arrivals, lead_s, timing):
+    if not is_patient(within_s, lead_s, timing) and worth_staying(arrivals, lead_s, timing):
         per_s, error_per_s, errors = arrivals.ahead_per_s, arrivals.error_per_s, quantile(arrivals, lead_s, timing)
     delayed = 0.0  # where a launch may be able to wait, it waits until they are visible
-    if not is_patient(wait_s, soonest_lead_s(estimates), timing):
+    if not is_patient(within_s, soonest_lead_s(estimates), timing):
         delayed = value(queue.reading.delayed)
-    deadlines = ahead(knots, per_s, error_per_s, delayed, timing, wait_s=wait_s, lead_s=lead_s, errors=errors)
+    only_now_s = max(0.0, lead_s + timing.tick_s - within_s)
+    deadlines = ahead(
+        knots, per_s, error_per_s, delayed, wait_s=wait_s, lead_s=lead_s, only_now_s=only_now_s, errors=errors
+    )
     return Due(deadlines, oldest_s, poison)
 
 
@@ -129,11 +134,13 @@ def demands_of(
     arrivals: Forecast,
     *,
     timing: Timing,
+    unbegun: float,
     now: float,
 ) -> list[QueueDemand]:
     """What each queue of a shared fleet that is consumed holds, where that is known.
 
-    Each has its share of the fleet's expected arrivals, by its share of what arrived lately.
+    Each has its share of the fleet's expected arrivals, by its share of what arrived lately. What units have received
+    goes before the messages of every queue.
     """
     lead_s = estimates.lead_s
     seen = []
@@ -150,9 +157,8 @@ def demands_of(
         expected = replace(own, ahead_per_s=ahead_per_s, error_per_s=share * arrivals.error_per_s)
         single = fleet.with_only(source)
         wait_s = planned_wait_s(single.target_wait_s, lead_s, timing)
-        wait_s = received_within_s(wait_s, estimates.unbegun_s, timing)
         state = QueueState(snapshot.at, reading, alone)
-        owed = due(state, single, expected, estimates, timing=timing, wait_s=wait_s, now=now)
+        owed = due(state, single, expected, estimates, timing=timing, wait_s=wait_s, unbegun=unbegun, now=now)
         demands.append(
             QueueDemand(
                 source.name,
@@ -216,32 +222,31 @@ def ahead(
     per_s: float,
     error_per_s: float,
     delayed: float,
-    timing: Timing,
     *,
     wait_s: float,
     lead_s: float,
+    only_now_s: float,
     errors: float = MOST_ERRORS,
 ) -> Sequence[Knot]:
     """D(t) with what is still to arrive, as far ahead as a launch and the wait after it.
 
-    What falls due before a later order could help is asked for at a quantile of the forecast's own error: this order
-    alone can serve it. The rest is asked for at its mean, since there will be other ticks. Delayed messages arrive at
-    some moment within SQS's longest delay.
+    What must be received before a later order could help is asked for at a quantile of the forecast's own error: this
+    order alone can serve it. The rest is asked for at its mean, since there will be other ticks. Delayed messages
+    arrive at some moment within SQS's longest delay.
 
     Args:
         knots: D(t) of what waits.
         per_s: messages a second expected.
         error_per_s: mean absolute error of that.
         delayed: messages that are delayed.
-        timing: the stack's ticks.
         wait_s: the wait to plan for, in seconds.
         lead_s: the lead time to plan with, in seconds.
+        only_now_s: for how many seconds what arrives must be received before a later order could help.
         errors: the quantile, in mean absolute errors.
     """
     if per_s <= 0.0 and delayed <= 0.0:
         return knots
     waiting = knots[-1][1]
-    only_now_s = max(0.0, lead_s + timing.tick_s - wait_s)
     added = list(knots)
     for seconds in sorted({only_now_s, lead_s, lead_s + wait_s} - {0.0}):
         messages = delayed * min(1.0, seconds / DELAY_MAX_S)

@@ -205,7 +205,7 @@ def busy_capacity(tick: Assessment, wish: Wish) -> str | None:
     at_work = min(tick.in_flight, places * tick.supply.working)
     lately_per_s = min(tick.arrivals.rate_per_s, tick.estimates.lately_per_s)
     soon = lately_per_s * busy_s
-    busy = floor((tick.waiting + at_work + _unbegun(tick) + soon) / (per_s * busy_s + places) + TINY)
+    busy = floor((tick.waiting + at_work + tick.unbegun + soon) / (per_s * busy_s + places) + TINY)
     steady_per_s = min(tick.arrivals.rate_per_s - tick.arrivals.error_per_s, lately_per_s)
     busy = max(busy, floor(steady_per_s / per_s + TINY))
     if places / per_s > busy_s:
@@ -226,15 +226,6 @@ def _work_there(tick: Assessment, expected_per_s: float) -> str:
     if expected_per_s > 0.0:
         parts.append(f"{rate(expected_per_s)} expected")
     return f"there is work for so many, {', '.join(parts)}"
-
-
-def _unbegun(tick: Assessment) -> float:
-    """Messages that units have received and not begun with: they wait again where their unit leaves."""
-    if tick.estimates.unbegun_s <= 0.0:
-        return 0.0  # what is in flight beyond may be hidden, and nobody's
-    units = capacity(tick.group.instances, Lifecycle.IN_SERVICE, Lifecycle.DRAINING)
-    begun = max(tick.supply.places, tick.estimates.at_once) * units
-    return tick.in_flight - begun if tick.in_flight > (1.0 + CLEAR) * begun else 0.0
 
 
 def protected(tick: Assessment, wish: Wish) -> str | None:

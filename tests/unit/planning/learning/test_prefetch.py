@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.model.observed import Series
-from sluice.model.planning import Memory, QueueSample, RateMemory, ReasonCode
+from sluice.model.planning import Memory, QueueSample, RateMemory
 from sluice.model.timing import Timing
 from sluice.planning.launch_cost import received_within_s
 from sluice.planning.learning.prefetch import at_once, learn_prefetch, unbegun_s
@@ -44,7 +44,7 @@ TEN_AT_ONCE = [(0.0, 12.0, 72.0), (500.0, 40.0, 240.0), (0.0, 20.0, 120.0)]
 @pytest.mark.parametrize(
     ("minutes", "per_s", "begun", "seconds"),
     [
-        (PREFETCHING, 0.1, 1.33, 86.7),
+        (PREFETCHING, 0.1, 1.01, 89.9),
         (TEN_AT_ONCE, 1.0, 10.0, 0.0),
         ([(0.0, 4.0, 24.0), (50.0, 4.0, 24.0)], 0.1, 1.0, 0.0),
         ([(0.0, 0.0, 0.0), (50.0, 40.0, 24.0)], 0.1, 1.0, 90.0),
@@ -105,20 +105,49 @@ def seen_once() -> Memory:
     return learn_from(Memory(), snapshot, FLEET, NINE - 10.0)
 
 
+TEN_EACH = RateMemory(in_flight_each=10.0)  # a unit takes ten messages, and works on one for ten seconds
+
+
+def test_at_once_when_messages_waited_in_their_units():
+    """A message is in flight for longer where it waits in its unit first: the shortest times tell what work takes."""
+    light = [(0.0, 4.0, 24.0), *[(0.0, 16.0, 24.0)] * 5]
+    assert at_once(learned((50.0, 40.0, 24.0), *light), 0.1, 1.0) == pytest.approx(1.24, abs=0.01)
+    longer = [(0.0, 16.0, 24.0)] * 180  # three hours later
+    assert at_once(learned((50.0, 40.0, 24.0), *light, *longer), 0.1, 1.0) == pytest.approx(3.86, abs=0.01)
+
+
 def test_plan_when_consumers_prefetch():
     """With 90 s in its unit, a message must be received within 23 s of 113: sooner than a launch, so it cannot wait."""
-    memory = replace(seen_once(), service_rate=RateMemory(in_flight_each=10.0))
+    memory = replace(seen_once(), service_rate=TEN_EACH)
     snapshot = seen(NINE, a_queue(NINE, 0, 10), a_group(NINE, 4))
     tick = assess_for(snapshot, snapshot.group, FLEET, memory, NINE)
     assert estimates_of(memory, FLEET, NINE).unbegun_s == pytest.approx(90.0)
-    assert tick.wait_s == pytest.approx(22.8, abs=0.1)
+    assert tick.wait_s == pytest.approx(112.8, abs=0.1)
     assert not tick.patient
+
+
+@pytest.mark.parametrize(
+    ("waiting", "in_flight", "unbegun", "need"),
+    [
+        (20, 8, 0.0, 3),
+        (20, 48, 40.0, 7),
+        (20, 80, 72.0, 11),
+        (20, 400, 72.0, 11),  # units hold no more than ten each: the others are hidden
+        (20, 9, 0.0, 3),  # the error of counts
+    ],
+)
+def test_need_when_messages_wait_in_their_units(waiting, in_flight, unbegun, need):
+    """What eight units have received and not begun with goes first, and waits like what is in the queue."""
+    memory = replace(watched(NINE, (NINE - 10.0, 0)), service_rate=TEN_EACH)
+    snapshot = seen(NINE, a_queue(NINE, waiting, in_flight), a_group(NINE, 8))
+    tick = assess_for(snapshot, snapshot.group, FLEET, memory, NINE)
+    assert tick.unbegun == pytest.approx(unbegun)
+    assert tick.need == need
 
 
 def test_scale_in_when_units_would_put_messages_back():
     """Ten in each unit's hands wait again where it leaves: all stay that the next ticks can use. It was 4 of 8."""
     queue = a_queue(NINE, 0, 80)
-    memory = replace(watched(NINE, (NINE - 10.0, 0)), service_rate=RateMemory(in_flight_each=10.0))
+    memory = replace(watched(NINE, (NINE - 10.0, 0)), service_rate=TEN_EACH)
     decision = decide(seen(NINE, queue, a_group(NINE, 8)), FLEET, memory)
     assert decision.want == 8
-    assert any(reason.code is ReasonCode.BUSY_CAPACITY for reason in decision.reasons)

@@ -514,3 +514,16 @@ def test_sluice_when_a_burst_is_the_first_that_it_sees(seed: int) -> None:
     (run,) = run_worlds([WORLDS["first-burst"]], ["sluice"], [seed], jobs=1)
     assert run.run.late_fraction == 0.0
     assert run.cost <= 3.0
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_sluice_when_consumers_prefetch(seed: int) -> None:
+    """What waits in an instance is worked off like what waits in the queue, and is no reason to keep others idle.
+
+    The planner had such messages received 90 s sooner: it launched 972 instances for forecasts with seed 3, at 1.83
+    times the bound, and 1.1% were late with seed 1.
+    """
+    (run,) = run_worlds([WORLDS["prefetch"]], ["sluice"], [seed], jobs=1)
+    assert run.run.late_fraction <= 0.01
+    assert run.cost <= 1.5
+    assert run.run.launches <= 150

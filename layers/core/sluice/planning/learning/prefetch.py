@@ -4,9 +4,9 @@
     at work      service rate x time in flight of a message that found units with room (Little's law), or what was given
     prefetched   the rest: it waits in its unit, where no other unit can take it, and its deadlines run
 
-So while messages wait, one that is received begins (received - at work) / service rate seconds later, and it must be
-received that much sooner than its target wait is over. Consumers that work on several messages at once have as many in
-flight as they complete in a message's time, however few they hold; those that prefetch have them in flight for
+So while messages wait, one that is received begins (received - at work) / service rate seconds later. A launch helps it
+only if it comes that much sooner than the target wait is over. Consumers that work on several messages at once have as
+many in flight as they complete in a message's time, however few they hold; those that prefetch have them in flight for
 longer, the more they hold. That is how they differ.
 
 Consumers with a buffer of messages, for example: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/
@@ -20,7 +20,7 @@ from sluice.model.frozen import replace
 from sluice.model.observed import Series
 from sluice.model.planning import QueueSample, RateMemory
 from sluice.planning.learning.at_work import RECEIVED_AT_ONCE, at_work
-from sluice.planning.learning.significance import CLEAR, TWICE
+from sluice.planning.learning.significance import CLEAR, REMEMBERED_S, TWICE
 
 
 def learn_prefetch(
@@ -51,7 +51,11 @@ def learn_prefetch(
             each = busy / units if each == 0.0 else (each + busy / units) / 2.0
             full = full[0] / 2.0 + flown_s, full[1] / 2.0 + count
         elif not any(sample.visible > 0.0 for sample in during) and TWICE * busy <= max(each, RECEIVED_AT_ONCE) * units:
-            light = light[0] / 2.0 + flown_s, light[1] / 2.0 + count
+            # A message may wait in its unit: the shortest times in flight of the last hour tell how long work takes.
+            share = min(0.5, deleted.period_s / REMEMBERED_S)
+            if flown_s * light[1] <= light[0] * count:
+                share = 0.5 if light[1] > 0.0 else 1.0
+            light = light[0] + share * (flown_s - light[0]), light[1] + share * (count - light[1])
     return replace(memory, in_flight_each=each, in_flight_full=full, in_flight_light=light)
 
 
