@@ -12,12 +12,13 @@ from sluice.planning.demand import Due, Knot, QueueDemand, QueueState, demands_o
 from sluice.planning.launch_cost import (
     MINIMUM_BILLING_S,
     apart_s,
+    is_batch,
     is_patient,
     latest_lead_s,
     planned_wait_s,
-    received_within_s,
     response_s,
     steadied,
+    waits_of,
     worth_staying,
 )
 from sluice.planning.learning import signal_quality
@@ -172,11 +173,12 @@ def assess(
     snapshot = signal_quality.believed(snapshot, memory.samples)
     lead_s = estimates.lead_s
     wait_s = planned_wait_s(fleet.tightest_wait_s, lead_s, timing, memory.margin.share)
-    patient = is_patient(received_within_s(wait_s, estimates.unbegun_s, timing), lead_s, timing)
+    wait_s, within_s = waits_of(wait_s, estimates, timing)
+    patient = is_patient(within_s, lead_s, timing)
     arrivals = steadied(estimates.arrivals, estimates.usual_per_s, patient=patient)
     idle = patient and max(arrivals.rate_per_s, estimates.usual_per_s) <= IDLE_SHARE * estimates.service_rate.value
     supply = _supply(snapshot, group, fleet, estimates, memory, timing=timing, patient=patient, now=now)
-    waits = _Waits(wait_s, lead_s, wait_s / fleet.limits.catch_up, now)
+    waits = _Waits(wait_s, within_s, lead_s, wait_s / fleet.limits.catch_up, now)
     unbegun = _unbegun(snapshot, group, fleet, estimates, memory)
     required = _required(
         snapshot,
@@ -189,7 +191,7 @@ def assess(
         supply=supply,
         waits=waits,
         idle=idle,
-        unbegun=unbegun,
+        unbegun=unbegun if is_batch(estimates) else 0.0,
     )
     return Assessment(
         snapshot=snapshot,
@@ -242,17 +244,19 @@ def _supply(
 
 
 def _unbegun(snapshot: Snapshot, group: GroupReading, fleet: Fleet, estimates: Estimates, memory: Memory) -> float:
-    """Messages that units have received and not begun with: no more than they hold while messages wait.
+    """Messages that units have received and not begun with: they wait again where their unit leaves.
 
-    What is in flight beyond that may be hidden, and nobody's.
+    Of those that hold no more than a batch it is no more than they hold while messages wait: the rest may be hidden.
     """
     if estimates.unbegun_s <= 0.0:
         return 0.0
     units = capacity(group.instances, Lifecycle.IN_SERVICE, Lifecycle.DRAINING)
     begun = max(float(fleet.hints.concurrency), estimates.at_once) * units
     in_flight = value(snapshot.queue.in_flight) - memory.redeliveries.held
+    if in_flight <= (1.0 + CLEAR) * begun:
+        return 0.0
     most = estimates.unbegun_s * estimates.service_rate.value * units
-    return min(in_flight - begun, most) if in_flight > (1.0 + CLEAR) * begun else 0.0
+    return min(in_flight - begun, most) if is_batch(estimates) else in_flight - begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +264,7 @@ class _Waits:
     """The lengths of time that a need is worked out with, in seconds; `now` in epoch seconds."""
 
     wait_s: float
+    within_s: float  # in which messages must be received
     lead_s: float
     late_s: float  # within how long late work is worked off
     now: float
@@ -291,7 +296,17 @@ def _required(
         required = Required(needed, oldest_s, by_queue=by_queue)
     else:
         state = QueueState(snapshot.at, snapshot.queue, memory.as_queue(), memory.redeliveries)
-        owed = due(state, fleet, arrivals, estimates, timing=timing, wait_s=wait_s, unbegun=unbegun, now=now)
+        owed = due(
+            state,
+            fleet,
+            arrivals,
+            estimates,
+            timing=timing,
+            wait_s=wait_s,
+            within_s=waits.within_s,
+            unbegun=unbegun,
+            now=now,
+        )
         needed = need(owed.deadlines, supply, lead_s, waits.late_s)
         if (
             idle

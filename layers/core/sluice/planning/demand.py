@@ -20,8 +20,8 @@ from sluice.planning.launch_cost import (
     is_patient,
     planned_wait_s,
     quantile,
-    received_within_s,
     soonest_lead_s,
+    waits_of,
     worth_staying,
 )
 from sluice.planning.learning import redeliveries, signal_quality
@@ -89,6 +89,7 @@ def due(
     *,
     timing: Timing,
     wait_s: float,
+    within_s: float,
     unbegun: float,
     now: float,
 ) -> Due:
@@ -101,18 +102,22 @@ def due(
         estimates: the lead time to plan with.
         timing: the stack's ticks.
         wait_s: the wait to plan for, in seconds.
+        within_s: the seconds within which messages must be received.
         unbegun: messages that units have received and not begun with: they go first, and wait like the others.
         now: epoch seconds.
     """
-    lead_s, within_s = estimates.lead_s, received_within_s(wait_s, estimates.unbegun_s, timing)
+    lead_s = estimates.lead_s
     waiting, memory = value(queue.reading.visible), queue.memory
     known_s = _eldest(queue, now)
     first_seen_at = memory.samples[0].at if memory.samples else now
     eldest_s = now - first_seen_at if known_s is None else known_s  # of unknown age: it arrived just before
     poison = poison_alone(queue.returned, memory.arrivals, waiting, value(queue.reading.in_flight), wait_s)
     came = arrived_by_age(memory, queue.returned, timing, now, fleet.target_wait_s)
-    knots = backlog(waiting + unbegun - poison, came, eldest_s, wait_s)
-    oldest_s = max(0.0, wait_s - knots[0][0]) if waiting > poison and known_s is not None else None
+    knots = in_queue = backlog(waiting + unbegun - poison, came, eldest_s, wait_s)
+    if unbegun > 0.0:
+        came = arrived_by_age(memory, queue.returned, timing, now, fleet.target_wait_s)
+        in_queue = backlog(waiting - poison, came, eldest_s, wait_s)
+    oldest_s = max(0.0, wait_s - in_queue[0][0]) if waiting > poison and known_s is not None else None
     per_s = error_per_s = errors = 0.0
     if not is_patient(within_s, lead_s, timing) and worth_staying(arrivals, lead_s, timing):
         per_s, error_per_s, errors = arrivals.ahead_per_s, arrivals.error_per_s, quantile(arrivals, lead_s, timing)
@@ -157,8 +162,19 @@ def demands_of(
         expected = replace(own, ahead_per_s=ahead_per_s, error_per_s=share * arrivals.error_per_s)
         single = fleet.with_only(source)
         wait_s = planned_wait_s(single.target_wait_s, lead_s, timing)
+        wait_s, within_s = waits_of(wait_s, estimates, timing)
         state = QueueState(snapshot.at, reading, alone)
-        owed = due(state, single, expected, estimates, timing=timing, wait_s=wait_s, unbegun=unbegun, now=now)
+        owed = due(
+            state,
+            single,
+            expected,
+            estimates,
+            timing=timing,
+            wait_s=wait_s,
+            within_s=within_s,
+            unbegun=unbegun,
+            now=now,
+        )
         demands.append(
             QueueDemand(
                 source.name,

@@ -13,6 +13,7 @@ from math import inf, sqrt
 from sluice.model.frozen import replace
 from sluice.model.planning import Estimates, Forecast
 from sluice.model.timing import Timing
+from sluice.planning.learning.at_work import RECEIVED_AT_ONCE
 from sluice.planning.learning.forecasting import LEVEL_MEMORY_S, USUAL_LEAST_S
 from sluice.planning.learning.significance import ERROR, GAPS, KNOWN_WELL, MOST, NORMAL, RISK, TWICE
 
@@ -63,6 +64,20 @@ def planned_wait_s(target_wait_s: float, lead_s: float, timing: Timing, margin_s
 def received_within_s(wait_s: float, unbegun_s: float, timing: Timing) -> float:
     """The seconds within which messages must be received, where they wait in their unit afterwards; at least a tick."""
     return max(wait_s - unbegun_s, min(wait_s, timing.tick_s))
+
+
+def is_batch(estimates: Estimates) -> bool:
+    """Whether units hold no more messages than they may receive at once; more may be hidden, and nobody's."""
+    return estimates.unbegun_s * estimates.service_rate.value <= RECEIVED_AT_ONCE
+
+
+def waits_of(wait_s: float, estimates: Estimates, timing: Timing) -> tuple[float, float]:
+    """The wait to plan for, and the seconds within which messages must be received.
+
+    What waits in units is planned for with what waits in the queue, if it is no more than a batch each: else as time.
+    """
+    within_s = received_within_s(wait_s, estimates.unbegun_s, timing)
+    return (wait_s if is_batch(estimates) else within_s), within_s
 
 
 def lived_s(lead_s: float) -> float:

@@ -145,6 +145,17 @@ def test_need_when_messages_wait_in_their_units(waiting, in_flight, unbegun, nee
     assert tick.need == need
 
 
+def test_oldest_wait_when_older_messages_wait_in_their_units():
+    """The oldest that is told of waits in the queue: what units hold is older, and did come earlier."""
+    ticks = [(NINE - 60.0, 0), (NINE - 50.0, 0), *[(NINE - 40.0 + 10.0 * place, 20) for place in range(4)]]
+    memory = replace(watched(NINE, *ticks), service_rate=TEN_EACH)
+    snapshot = seen(NINE, a_queue(NINE, 20, 80), a_group(NINE, 8))
+    alone = seen(NINE, a_queue(NINE, 20, 8), a_group(NINE, 8))
+    tick, without = (assess_for(each, each.group, FLEET, memory, NINE) for each in (snapshot, alone))
+    assert tick.unbegun > 0.0
+    assert tick.required.oldest_s == pytest.approx(without.required.oldest_s)
+
+
 def test_scale_in_when_units_would_put_messages_back():
     """Ten in each unit's hands wait again where it leaves: all stay that the next ticks can use. It was 4 of 8."""
     queue = a_queue(NINE, 0, 80)
