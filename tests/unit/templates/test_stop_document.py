@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,22 @@ SLEEPS = "import time; print(flush=True); time.sleep(60)"  # it tells once it is
 IN_THE_FOREGROUND = f"trap 'exit 0' TERM; {sys.executable} -c '{SLEEPS}'; :"
 
 
+AS_A_SERVICE = ("env", "--default-signal=QUIT")  # whatever this process ignores: the tests may run in the background
+
+
+@contextmanager
+def main_process(directory: Path, command: Sequence[str]) -> Iterator[None]:
+    """The unit's main process is a running command, which has printed a line."""
+    with subprocess.Popen([*AS_A_SERVICE, *command], stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        instance(directory, {UNIT: {"MainPID": str(process.pid)}})
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize(
     ("command", "kill_mode", "unchanged"),
     [
@@ -255,14 +272,28 @@ def test_signal_goes_to_all_processes_when_the_main_one_does_not_hand_it_on(
     tmp_path: Path, command: list[str], kill_mode: str, unchanged: str
 ) -> None:
     """Its end would have systemd kill the others, and a shell that waits for a program would wait for ever."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        instance(tmp_path, {UNIT: {"MainPID": str(process.pid)}})
+    with main_process(tmp_path, command):
         printed = run(tmp_path)[1]
-        os.killpg(process.pid, signal.SIGKILL)
     assert f"KillMode={kill_mode}\n" in (drop_in(tmp_path) or "")
     assert printed.splitlines()[0] == TOLD.strip() + (f" unchanged={unchanged}" if unchanged else "")
+
+
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/dash"])
+@pytest.mark.parametrize(
+    ("text", "kill_mode", "unchanged"),
+    [(IN_THE_BACKGROUND, "mixed", ""), (IN_THE_FOREGROUND, "control-group", " unchanged=shell")],
+)
+def test_shell_is_known_as_one_when_the_main_process_is_a_script(
+    tmp_path: Path, shell: str, text: str, kill_mode: str, unchanged: str
+) -> None:
+    """`ExecStart=/opt/worker/run`: the process is then called by the script's name, and not by the shell's."""
+    script_path = tmp_path / "worker"
+    script_path.write_text(f"#!{shell}\n{text}\n")
+    script_path.chmod(0o755)
+    with main_process(tmp_path, [str(script_path)]):
+        printed = run(tmp_path)[1]
+    assert f"KillMode={kill_mode}\n" in (drop_in(tmp_path) or "")
+    assert printed.splitlines()[0] == TOLD.strip() + unchanged
 
 
 @pytest.mark.parametrize(
