@@ -113,6 +113,25 @@ def test_instances_end_when_the_emulator_is_killed(tmp_path: Path) -> None:
         owner.kill()
 
 
+def test_consumers_heed_the_signals_that_a_shell_lets_its_background_ignore(tmp_path: Path) -> None:
+    """`make sandbox &`: systemd would start a unit with the default signals, and the stop document relies on it."""
+    ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGQUIT, signal.SIG_IGN)"
+    with subprocess.Popen(
+        [sys.executable, "-c", ignoring + START_AND_TELL.replace("{then}", "sys.stdin.read()")],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as owner:
+        assert owner.stdout is not None
+        _, instance = owner.stdout.readline().split()
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{instance}/status").read_text().splitlines())
+
+    ignored = int(status["SigIgn"], 16)
+    assert [number for number in (signal.SIGINT, signal.SIGQUIT) if ignored >> (number - 1) & 1] == []
+
+
 def make_busy(sandbox: Sandbox) -> Any:
     """A function that tells its process in one file, and ends when there is another; Lambda's client."""
     archive = io.BytesIO()
