@@ -161,11 +161,11 @@ def stories(
     made = {library: Workers(deployed, library, folder) for library in LIBRARIES}
     for workers in made.values():
         workers.deploy()
-        # By one process, so that all wait at once: short tasks alone teach that one instance is enough for the rest.
+        # The long tasks come first: short ones teach the planner that one instance is enough for what still waits.
         workers.send(
             [
-                *((task, BURST_TASK_S) for task in range(POISON, BURST)),
                 *((task, LONG_TASK_S) for task in range(BURST, BURST + LONG)),
+                *((task, BURST_TASK_S) for task in range(POISON, BURST)),
             ]
         )
     for workers in made.values():
