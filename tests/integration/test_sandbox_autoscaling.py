@@ -84,6 +84,25 @@ def test_instance_gets_the_environment_its_tags_name(
     assert eventually(Path(sandbox.instance(instance_id)["log"]).read_text) == "queue=orders\n"
 
 
+def test_instance_boots_when_it_is_scaled_in_before(sandbox: Sandbox, make_group: Any, eventually: Any) -> None:
+    """EC2 boots it on time, whatever its group does with it: a stop reaches it while a hook holds it."""
+    group = make_group()
+    group.hook("TERMINATING", 60)
+
+    def scaled_in_while_pending() -> list[str]:
+        known = group.states().keys()
+        group.desire(1)
+        eventually(lambda: group.states().keys() - known)
+        group.desire(0)
+        cancelled = [one["Description"] for one in group.activities() if one["StatusCode"] == "Cancelled"]
+        return [instance_id for instance_id in group.states() if any(instance_id in text for text in cancelled)]
+
+    instance_id = eventually(scaled_in_while_pending)[0]
+
+    eventually(lambda: sandbox.instance(instance_id)["unit_active"])
+    assert group.states()[instance_id] == "Terminating:Wait"
+
+
 def test_instance_is_only_recorded_when_it_has_no_command(sandbox: Sandbox, make_group: Any, eventually: Any) -> None:
     """Without the sandbox's tag there is an instance, in EC2 as well, but no process."""
     group = make_group("", desired=1)

@@ -46,6 +46,8 @@ PROCESSES = (
     "ScheduledActions",
 )
 """Every process type, in the order DescribeScalingProcessTypes lists them by weight."""
+BOOTING = (State.PENDING, State.TERMINATING_WAIT)
+"""In which states a machine may boot: EC2 boots it on time, also where its group lets go of it before."""
 
 log = logging.getLogger("sandbox.groups")
 
@@ -75,6 +77,7 @@ class Member:
     waiting: lifecycle.Waiting = field(default_factory=lifecycle.Waiting)
     kill_at: float | None = None
     no_hooks: bool = False
+    booted: bool = False
     launch_abandoned: bool = False
     health_seen_at: float = 0.0
 
@@ -249,8 +252,11 @@ class Groups:
 
     def _move(self, member: Member, now: float) -> None:
         """One step of one instance, if it is due."""
+        if member.state in BOOTING and not member.booted and now >= member.launched_at + self._settings.boot_s:
+            self._launcher.boot(member.machine)
+            member.booted = True
         step = {
-            State.PENDING: self._boot,
+            State.PENDING: self._end_launch,
             State.PENDING_WAIT: self._await_hooks,
             State.PENDING_PROCEED: self._put_in_service,
             State.TERMINATING: self._begin_leaving,
@@ -260,10 +266,9 @@ class Groups:
         if step is not None:
             step(member, now)
 
-    def _boot(self, member: Member, now: float) -> None:
-        if now < member.launched_at + self._settings.boot_s:
+    def _end_launch(self, member: Member, now: float) -> None:
+        if not member.booted:
             return
-        self._launcher.boot(member.machine)
         if self._hold(member, lifecycle.LAUNCHING, now):
             member.activity.status = "MidLifecycleAction"
             member.activity.progress = 30
