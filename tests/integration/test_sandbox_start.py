@@ -115,7 +115,7 @@ def test_instances_end_when_the_emulator_is_killed(tmp_path: Path) -> None:
 
 def test_consumers_heed_the_signals_that_a_shell_lets_its_background_ignore(tmp_path: Path) -> None:
     """`make sandbox &`: systemd would start a unit with the default signals, and the stop document relies on it."""
-    ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGQUIT, signal.SIG_IGN)"
+    ignoring = "import signal; [signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)]"
     with subprocess.Popen(
         [sys.executable, "-c", ignoring + START_AND_TELL.replace("{then}", "sys.stdin.read()")],
         cwd=ROOT,

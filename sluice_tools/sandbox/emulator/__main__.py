@@ -40,8 +40,8 @@ def _end_with_parent(extensions: Extensions) -> None:
 def main() -> None:
     """Check the host, install the extensions, serve, and end every instance at the end."""
     host.check(PINNED, importlib.metadata.version("ministack"))
-    # A shell lets what it starts in the background ignore these, and instances would inherit that. A unit of systemd has
-    # the default signals, and by SIGQUIT the stop document tells what a shell runs in the background.
+    # A shell lets what it starts in the background ignore these, and instances would inherit that. A unit of systemd
+    # has the default signals, and by SIGQUIT the stop document tells what a shell runs in the background.
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     settings = Settings.from_json(os.environ.get(SETTINGS_ENV, "{}"))
