@@ -187,7 +187,7 @@ def test_no_task_is_lost_or_done_twice_when_every_instance_is_ended_amid_its_tas
     """What the libraries promise of a stop holds for a drain, and each drain says that its consumer finished."""
     workers = stories[library]
 
-    # A stop that does not begin, as on an instance that boots, is asked for again after 48 s, and then after 104 s.
+    # A stop that does not begin, as on an instance that boots, is asked for again after some 45 s, and then 100 s.
     eventually(lambda: all(drain.outcome is not None for drain in workers.drains()), within_s=150.0)
 
     row = workers.row()
