@@ -27,8 +27,8 @@ Eventually = Callable[..., Any]
 FLEET = "parcels"
 # A load is the messages of one second: 20 calls each to receive, send and delete, four at a time. So slow an SQS makes
 # that 1.5 s on any machine, and SQS's move task is faster. The check of how long dead letters have left hides 400 of
-# them while it is under way, for longer the slower SQS is, and a move task ends once it sees no more. What is left after
-# a load takes the move task 9 s, in which a busy machine has to begin the process that pauses it.
+# them while it is under way, for longer the slower SQS is, and a move task ends once it sees no more. What is left
+# after a load takes the move task 9 s, in which a busy machine has to begin the process that pauses it.
 SLOW_S = 0.1
 COUNT = 2_000
 RATE_PER_S = 200
