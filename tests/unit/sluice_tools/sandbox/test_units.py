@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sluice_tools.sandbox.emulator import units
 from sluice_tools.sandbox.emulator.machines import Machine
 from sluice_tools.sandbox.emulator.units import UnitSettings, seconds, timespan
 from tests.support.waiting import eventually
@@ -51,6 +52,18 @@ def lines(machine: Machine) -> list[str]:
 def shown(machine: Machine, *names: str, unit: str = NAME) -> list[str]:
     """Properties of a unit."""
     return machine.systemd.systemctl(["show", f"--property={','.join(names)}", "--value", "--", unit])[1].split("\n")
+
+
+def test_no_process_is_looked_at_when_a_machine_that_is_off_is_switched_off_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sandbox with many instances that have ended takes no longer for each of them."""
+    machine = make("exec sleep 1000")
+    machine.power_off()
+    assert not machine.unit_active
+    monkeypatch.setattr(units, "_family", lambda *_: pytest.fail("processes were looked at"))
+
+    machine.power_off()
 
 
 @pytest.mark.parametrize(
