@@ -125,8 +125,9 @@ class Story:
         return sum(1 for order_id in self.traffic.sent if order_id not in started)
 
     def quarantined(self) -> int:
-        """Orders in quarantine now."""
-        return sum(group.count for group in self.demo.ports.ledger.failure_groups.failure_groups(FLEET))
+        """Orders in quarantine."""
+        last = self.watcher.observations.last
+        return last.quarantined if last else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from sluice_tools.demo.work_log import WorkLog
 
 PERIOD_S = 0.5
 """Seconds between two samples: less than the planner's tick, and a small load for the emulator."""
+VISIBLE_WITHIN_S = 5.0
+"""Reads of decisions are eventually consistent, "usually" within a second: DynamoDB's HowItWorks.ReadConsistency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class Watcher:
         for instance_id, lived in self.observations.instances.items():
             if instance_id not in here and lived.gone_at is None:
                 lived.gone_at = now
-        for decision, outcome in self._ports.ledger.decisions.decisions(self._fleet, 50, since=self._started_at):
+        for decision, outcome in self._ports.ledger.decisions.decisions(self._fleet, 50, since=self._read_from()):
             self.observations.decisions[decision.id] = (decision, outcome)
         self.observations.decisions = dict(sorted(self.observations.decisions.items(), key=lambda item: item[1][0].at))
         self.observations.samples.append(
@@ -126,6 +128,11 @@ class Watcher:
                 oldest_wait_s=self.work.oldest_waiting_s(now),
             )
         )
+
+    def _read_from(self) -> float:
+        """From when on decisions are read: the newest was read before, and one just before it may be visible later."""
+        newest = max((decision.at for decision, _ in self.observations.decisions.values()), default=0.0)
+        return max(self._started_at, newest - VISIBLE_WITHIN_S)
 
 
 def _count(reading: Any) -> int:
