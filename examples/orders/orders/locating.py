@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 import boto3
-import psycopg
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .databases import Database
-from .postgres import PostgresDatabase
 from .settings import DEFAULT_DATABASE_URL, SettingsError
 from .sqlite import SqliteDatabase
 
@@ -34,6 +32,11 @@ def open_database(url: str) -> Database:
     if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         return SqliteDatabase(Path(unquote(rest[1:])))
     if scheme in {"postgresql", "postgres"}:
+        # A third of a process's start, which those that use SQLite do without.
+        import psycopg  # noqa: PLC0415
+
+        from .postgres import PostgresDatabase  # noqa: PLC0415
+
         try:
             psycopg.conninfo.conninfo_to_dict(url)
         except psycopg.ProgrammingError:
