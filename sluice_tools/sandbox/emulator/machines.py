@@ -129,7 +129,7 @@ class Machine:
         self._kill_scripts()
 
     def power_off(self) -> None:
-        """Kill what is left and be gone for good. EC2 says so again and again; what is off is left alone."""
+        """Kill what is left and be gone for good. It is called at every tick; what is off is left alone."""
         if not self._powered and not self.unit_active:
             return
         self._powered = False
