@@ -114,8 +114,8 @@ class Parcels:
 
         def sent() -> bool:
             now = self.asked("status", job_id=job["id"])["job"]
-            assert now["state"] in {"running", "watching"}, now
-            return bool((now["state"], now["sent_count"]) == ("watching", 1))
+            assert now["state"] in {"running", "watching", "done"}, now  # it is watched for a second
+            return now["state"] != "running" and bool(now["sent_count"] == 1)
 
         eventually(sent)
 
