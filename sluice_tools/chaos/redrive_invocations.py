@@ -15,6 +15,7 @@ from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLa
 from sluice.redriving.context import GRACE_S, MARGIN_S, Invocation
 from sluice.redriving.jobs.runner import MoveUse
 from sluice.redriving.jobs.slices import KIND, SLICE_S
+from sluice_tools.chaos.deterministic_threads import Turns
 from sluice_tools.chaos.redrive_queue import as_record, call_summary, message_name
 from sluice_tools.chaos.redrive_scene import JOBS_TIMEOUT_S, SKEW_S, STALL_S, TICK_S, TIMEOUT_S
 from sluice_tools.chaos.redrive_traffic import Traffic
@@ -131,6 +132,7 @@ class Invocations(Traffic):
             uniform=self.rng.random,
         )
         self.running.append((label, ends_at))
+        self.turns.append(Turns(self.rng.randrange))
         self.counts["invocations"] += 1
         try:
             if label == "reseed":
@@ -143,12 +145,15 @@ class Invocations(Traffic):
             redriver.moves = self.moves
             return redriver.respond(event)
         except Crash:
+            self.turns[-1].crashed = True
             self.tell("crashes")
         except PortError as error:
             self.tell(f"fails: {error}")
         except Exception as error:
             self.violate(f"the redriver raised {error!r}")
         finally:
+            self.turns[-1].end()
+            self.turns.pop()
             self.running.pop()
             self.truth.queue.redriving = False
         return None
@@ -158,11 +163,10 @@ class Invocations(Traffic):
     def meet(self, call: Call) -> Fault | None:
         """Time passes in a call, Lambda may end the invocation, and the call may fail, before or after its effect."""
         self.counts["calls"] += 1
-        if self.sides and self.sides[-1][0] is self.running[-1]:
-            turns = self.sides[-1][1]
-            turns.pass_on()
-            if turns.crashed:
-                return self.die(call)
+        turns = self.turns[-1]
+        turns.pass_on()
+        if turns.crashed:
+            return self.die(call)
         stalled = self.happens(self.chances.stall)
         self.pass_until(self.now + (self.rng.uniform(2, STALL_S) if stalled else self.rng.uniform(0.005, 0.05)))
         if self.now >= self.running[-1][1]:

@@ -11,12 +11,12 @@ from sluice.memory import Call, MemoryQueue
 from sluice.model.redriving import Attribute, Message, RedriveJob
 from sluice.ports.aws_services import BatchAnswer
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
-from sluice_tools.chaos.deterministic_threads import Turns
 
 if TYPE_CHECKING:
     from sluice_tools.chaos.redrive_scene import Scene
 
-PARTS_MAX = 4  # of a batch that is moved side by side
+ROUNDS_MAX = 5  # of a batch
+PARTS_MAX = 4  # of a round, which are moved side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +76,21 @@ class PartialQueue(MemoryQueue):
         kind = self._world.rng.choice((RefusedError, NeedsFixError, TryLaterError))
         raise kind(f"no move task from {queue_url} to {to_arn} at {rate_per_s} a second")
 
-    def shares(self, count: int) -> Sequence[int]:
-        """Parts of any size, and as many as there are messages at most."""
+    def rounds(self, count: int) -> Sequence[Sequence[int]]:
+        """Rounds of any size, each of parts of any size, and as many as there are messages at most."""
+        rounds = [self._divided(some, PARTS_MAX) for some in self._divided(count, ROUNDS_MAX)]
+        self._world.counts["rounds"] += len(rounds)
+        return rounds
+
+    def _divided(self, count: int, most: int) -> list[int]:
         rng = self._world.rng
-        cuts = sorted(rng.sample(range(1, count), min(rng.randrange(PARTS_MAX), count - 1))) if count > 1 else []
+        cuts = sorted(rng.sample(range(1, count), min(rng.randrange(most), count - 1))) if count > 1 else []
         return [end - start for start, end in itertools.pairwise((0, *cuts, count))]
 
-    def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
-        """In turns that the dice deal out."""
-        turns = Turns(works, self._world.rng.randrange)
-        self._world.sides.append((self._world.running[-1], turns))
-        self._world.counts["parts"] += len(works)
-        try:
-            return turns.run()
-        finally:
-            self._world.sides.pop()
+    def begin[Result](self, work: Callable[[], Result]) -> Callable[[], Result]:
+        """It goes on in turns that the dice deal out among all that the invocation has begun, and itself."""
+        self._world.counts["parts"] += 1
+        return self._world.turns[-1].begin(work)
 
     def delete(self, queue_url: str, receipts: Sequence[str]) -> BatchAnswer:
         """Delete those entries that do not fail: where it is the redriver that deletes."""

@@ -58,7 +58,7 @@ class Scene:
     came_back: dict[str, list[float]] = field(default_factory=dict)  # by job: when copies of it were dead letters
     running: list[tuple[str, float]] = field(default_factory=list)  # label, and when Lambda ends it
     paused: dict[str, float] = field(default_factory=dict)  # queues that are, since when
-    sides: list[tuple[tuple[str, float], Turns[Any]]] = field(default_factory=list)  # of those: work side by side
+    turns: list[Turns] = field(default_factory=list)  # of invocations that are under way: work side by side
     _numbers: Any = field(default_factory=itertools.count)
     retries: RetryOrder = field(init=False)
     truth: Any = field(init=False)

@@ -12,7 +12,6 @@ import pytest
 from examples.orders.orders.order import Order
 from examples.orders.orders.store import Store
 from examples.orders.orders.worklog import read_worklog
-from sluice_tools.sandbox.packages import deploy_package
 from sluice_tools.sandbox.sandbox import Sandbox
 from tests.support.orders_fakes import make_order, new_store
 from tests.support.orders_services import EXAMPLE
@@ -49,12 +48,11 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def deployed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """The stack, deployed as SAM CLI packs it; an instance is a process that reads its settings from a script."""
+    """The stack, deployed by SAM CLI; an instance is a process that reads its settings from a script."""
     directory = tmp_path_factory.mktemp("deployed")
     script = directory / "consumer"
-    outputs = deploy_package(
-        sandbox,
-        EXAMPLE / "template.yaml",
+    outputs = sandbox.deploy(
+        EXAMPLE,
         "orders-deployed",
         {
             "SandboxCommand": str(script),
@@ -66,6 +64,7 @@ def deployed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "DrainVia": "self",
             "LifecycleHook": HOOK,
         },
+        build=False,
     )
     made = Deployed(sandbox, outputs, directory)
     sandbox.client("ssm").put_parameter(

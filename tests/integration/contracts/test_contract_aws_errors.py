@@ -399,14 +399,15 @@ def test_pieces_go_side_by_side_and_their_calls_one_after_another() -> None:
     sqs = Meeting(*[None] * 8)
     queue = SqsQueue(cast("Clients", SimpleNamespace(sqs=sqs, sqs_once=sqs)), at_once=2)
     works = [lambda name=name: queue.send(QUEUE + name, letters(40), [0.0] * 40) for name in callers]
-    answers = queue.side_by_side(works)
+    pieces = [queue.begin(work) for work in works]
+    answers = [wait_for() for wait_for in pieces]
     assert [answer.done for answer in answers] == [frozenset(range(40))] * 2
     assert [len(threads) for threads in callers.values()] == [1, 1]
     assert callers["a"] != callers["b"]
 
 
-def test_pieces_all_end_when_one_of_them_fails() -> None:
-    """Then its error is raised; and the threads serve whoever comes next."""
+def test_pieces_go_on_when_one_of_them_fails() -> None:
+    """Its error is raised to who waits for it; and the threads serve whoever comes next."""
     sqs = FakeSqs(None, None, None, None)
     queue = SqsQueue(cast("Clients", SimpleNamespace(sqs=sqs, sqs_once=sqs)), at_once=2)
     failed, ended = threading.Event(), threading.Event()
@@ -419,29 +420,33 @@ def test_pieces_all_end_when_one_of_them_fails() -> None:
         assert failed.wait(30)
         ended.set()
 
+    failing, going_on = queue.begin(fail), queue.begin(go_on)
     with pytest.raises(TryLaterError):
-        queue.side_by_side([fail, go_on])
+        failing()
+    going_on()
     assert ended.is_set()
     assert queue.send(QUEUE, letters(40), [0.0] * 40).done == frozenset(range(40))
 
 
 @pytest.mark.parametrize(
-    ("at_once", "count", "shares"),
+    ("at_once", "count", "rounds"),
     [
-        (4, 400, [100] * 4),
-        (4, 515, [70, 70, 70, 70, 60, 60, 60, 55]),
-        (4, 799, [*[100] * 7, 99]),
-        (4, 2_000, [100] * 20),
-        (4, 399, [399]),
-        (4, 0, [0]),
-        (1, 250, [90, 80, 80]),
-        (1, 99, [99]),
+        (4, 200, [(50,) * 4]),
+        (4, 315, [(40,) * 4, (40, 40, 40, 35)]),
+        (4, 275, [(40,) * 4, (30, 30, 30, 25)]),
+        (4, 2_000, [(50,) * 4] * 10),
+        (4, 199, [(50, 50, 50, 49)]),
+        (4, 25, [(10, 10, 5)]),
+        (4, 7, [(7,)]),
+        (4, 0, [(0,)]),
+        (1, 130, [(50,), (40,), (40,)]),
+        (1, 49, [(49,)]),
     ],
 )
-def test_load_is_divided_when_each_part_is_worth_a_claim(at_once: int, count: int, shares: list[int]) -> None:
-    """Of whole batches, as many for each call that may be under way; a small load is one part."""
+def test_load_is_divided_into_rounds(at_once: int, count: int, rounds: list[tuple[int, ...]]) -> None:
+    """Of whole batches, as many parts as calls may be under way, each as large as the others."""
     queue = SqsQueue(cast("Clients", SimpleNamespace()), at_once=at_once)
-    assert list(queue.shares(count)) == shares
+    assert list(queue.rounds(count)) == rounds
 
 
 def test_fifo_batch_has_one_message_of_a_group() -> None:

@@ -400,15 +400,16 @@ def test_receive_brings_as_many_as_are_asked_for(world: World) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 500, 501, 2_000])
-def test_shares_are_the_whole_load(world: World, count: int) -> None:
+def test_rounds_are_the_whole_load(world: World, count: int) -> None:
     """However it is divided; and each can be claimed."""
-    shares = world.ports.queue.shares(count)
-    assert (sum(shares), len(shares) >= 1, min(shares) >= 0) == (count, True, True)
-    assert max(shares) <= BATCH_CLAIM_MAX
+    rounds = world.ports.queue.rounds(count)
+    parts = [part for some in rounds for part in some]
+    assert (sum(parts), len(parts) >= 1, min(parts) >= 0) == (count, True, True)
+    assert max(sum(some) for some in rounds) <= BATCH_CLAIM_MAX
 
 
-def test_messages_are_moved_side_by_side_and_results_keep_their_order(world: World) -> None:
-    """Each piece moves messages of its own; an error is raised when all have come to their end."""
+def test_messages_are_moved_side_by_side(world: World) -> None:
+    """Each piece moves messages of its own; the error of one is raised to who waits for it, and ends no other."""
     urls = [world.make_queue() for _ in range(3)]
     queue = world.ports.queue
     moved: list[int] = []
@@ -422,12 +423,13 @@ def test_messages_are_moved_side_by_side_and_results_keep_their_order(world: Wor
         moved.append(place)
         return place
 
+    first, *others = [queue.begin(partial(move, place)) for place in range(3)]
     with pytest.raises(RefusedError, match="not this one"):
-        queue.side_by_side([partial(move, place) for place in range(3)])
+        first()
+    assert [wait_for() for wait_for in others] == [1, 2]
     assert sorted(moved) == [1, 2]
     held = [queue.read(url, world.now()) for url in urls]
     assert [sum(count or 0 for count in counts(reading)) for reading in held] == [12, 0, 0]
-    assert queue.side_by_side([partial(move, place) for place in (2, 1)]) == [2, 1]
 
 
 def test_many_are_deleted_by_entry_when_longer_than_ten(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Loads out of a dead-letter queue in parts that are moved side by side: each claims its own, and they count as one."""
+"""Loads out of a dead-letter queue in rounds that overlap: claimed one after another, and counted as one load."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +18,10 @@ from sluice.model.redriving import (
     Selection,
 )
 from sluice.ports.aws_services import BatchAnswer, Queue
-from sluice.ports.errors import TryLaterError
+from sluice.ports.errors import LostAnswerError, TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.jobs.dlq_loading import PARTS_BEGIN_WITHIN_S
 from sluice.redriving.jobs.lifecycle import create_job
+from sluice.redriving.jobs.rounds import ROUNDS_BEGIN_WITHIN_S
 from sluice.redriving.jobs.rules import SendReport, folded, joined
 from tests.support.redrive_jobs import changed_job, redrive_job
 from tests.support.redrive_worlds import World, fleet, letter, text
@@ -31,32 +31,31 @@ DEAD = Selection(from_dead_letters=True)
 
 @dataclass
 class Divided:
-    """A queue that moves loads in so many parts as equal as may be, first to last; all else is the world's."""
+    """A queue that moves loads in rounds of so many parts, as equal as may be; all else is the world's."""
 
     queue: MemoryQueue
-    parts: int
-    before: Callable[[int], None] = lambda _part: None
+    rounds_count: int
+    parts_count: int = 1
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.queue, name)
 
-    def shares(self, count: int) -> Sequence[int]:
+    def rounds(self, count: int) -> Sequence[Sequence[int]]:
         """As equal as may be."""
-        each, over = divmod(count, self.parts)
-        return [each + (place < over) for place in range(self.parts)]
-
-    def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
-        """One after another."""
-        results = []
-        for place, work in enumerate(works):
-            self.before(place)
-            results.append(work())
-        return results
+        return [equal(some, self.parts_count) for some in equal(count, self.rounds_count)]
 
 
-def divided(world: World, parts: int, before: Callable[[int], None] = lambda _part: None) -> Ports:
-    """The world's ports, with loads in parts."""
-    return replace(cast("Ports", world.ports), queue=cast("Queue", Divided(world.ports.queue, parts, before)))
+def equal(count: int, parts_count: int) -> list[int]:
+    """So many parts, the first ones by one larger where they cannot be equal."""
+    each, over = divmod(count, parts_count)
+    return [each + (place < over) for place in range(parts_count)]
+
+
+def divided(world: World, rounds_count: int, parts_count: int = 1) -> Ports:
+    """The world's ports, with loads in rounds."""
+    return replace(
+        cast("Ports", world.ports), queue=cast("Queue", Divided(world.ports.queue, rounds_count, parts_count))
+    )
 
 
 def dead_world(count: int, **policy: Any) -> World:
@@ -73,8 +72,9 @@ def begun(world: World, **changes: Any) -> RedriveJob:
     return world.ports.ledger.jobs.keep_job(changed_job(job, phase=JobPhase.RAMP, cursor="watched"))
 
 
-def test_load_is_counted_as_one_when_it_is_moved_in_parts() -> None:
-    """Each part claims what it sends, over the last one's claim; nothing is left of it, and the rate is that of all."""
+@pytest.mark.parametrize("parts_count", [1, 2])
+def test_load_is_counted_as_one_when_it_is_moved_in_rounds(parts_count: int) -> None:
+    """Each round is claimed over the last one, which that confirms; nothing is left, and the rate is that of all."""
     world = dead_world(11)
     claimed: list[BatchClaimRecord] = []
 
@@ -82,7 +82,7 @@ def test_load_is_counted_as_one_when_it_is_moved_in_parts() -> None:
         if call.method == "claim_batch":
             claimed.append(call.args[0])
 
-    ports = faulty_ports(divided(world, 3), note)
+    ports = faulty_ports(divided(world, 3, parts_count), note)
     runner = world.runner(ports)
     job = runner.step(begun(world))
     assert (job.state, job.progress.sent_count, job.note) == (JobState.DONE, 11, "11 of 11 messages sent.")
@@ -90,12 +90,15 @@ def test_load_is_counted_as_one_when_it_is_moved_in_parts() -> None:
     assert (sorted(world.bodies()), world.bodies(world.dead_letters)) == (sorted(f"m{i}" for i in range(11)), [])
     assert [len(record.claimed) for record in claimed] == [4, 4, 3]
     assert len({record.name for record in claimed}) == 1
+    first, second, third = claimed
+    assert (first.sent, second.sent) == ((), first.claimed)
+    assert third.sent == second.claimed  # those of the first round are deleted by then
     ids = [message_id for record in claimed for message_id in record.claimed]
     assert world.ports.ledger.send_claims.claims_of("orders", ids, world.now) == {}
 
 
 def test_claim_is_not_written_over_when_something_of_it_is_in_doubt() -> None:
-    """The next part claims under another name; what nobody knows of stays claimed, and what is gone is forgotten."""
+    """The next round has a record of its own; what nobody knows of stays claimed, and what is gone is forgotten."""
     world = dead_world(6)
     claimed: list[BatchClaimRecord] = []
 
@@ -118,26 +121,27 @@ def test_claim_is_not_written_over_when_something_of_it_is_in_doubt() -> None:
     assert world.ports.ledger.send_claims.claims_of("orders", ids, world.now) == {first.claimed[0]: Claim.BUSY}
 
 
-def test_no_further_part_is_begun_when_a_load_takes_long() -> None:
-    """Whoever pauses the job waits for the parts that are under way; the first is begun whatever the time."""
+def test_no_further_round_is_begun_when_a_load_takes_long() -> None:
+    """Whoever pauses the job waits for the rounds that are under way; the first is begun whatever the time."""
     world = dead_world(9)
 
-    def wait(_part: int) -> None:
-        world.now += PARTS_BEGIN_WITHIN_S * 0.6
+    def wait(call: Call) -> None:
+        if call.method == "receive":
+            world.now += ROUNDS_BEGIN_WITHIN_S * 0.6
 
-    runner = world.runner(divided(world, 3, wait))
+    runner = world.runner(faulty_ports(divided(world, 3), wait))
     job = runner.step(begun(world))
-    assert (job.state, job.progress.sent_count, len(world.bodies(world.dead_letters))) == (JobState.RUNNING, 3, 6)
+    assert (job.state, job.progress.sent_count, len(world.bodies(world.dead_letters))) == (JobState.RUNNING, 6, 3)
     visible = world.ports.queue.read(world.dead_letters, world.now).visible
     assert visible is not None
-    assert visible.value == 6
-    assert runner.step(job).progress.sent_count == 3 + 2
+    assert visible.value == 3
+    assert runner.step(job).progress.sent_count == 6 + 2
 
 
 def test_canaries_are_watched_when_they_are_moved_in_parts() -> None:
     """The ramp begins after the wait, whatever the canary was divided into."""
     world = dead_world(9, canary_count=3, canary_wait_s=5)
-    job = world.work(create_job(world.ports, world.fleet, DEAD, world.job(rate_per_s=100.0)), divided(world, 2))
+    job = world.work(create_job(world.ports, world.fleet, DEAD, world.job(rate_per_s=100.0)), divided(world, 1, 2))
     assert (job.state, job.progress.sent_count) == (JobState.DONE, 9)
     assert sum(world.waited_s) >= 5
 
@@ -148,17 +152,19 @@ def test_fifo_load_is_moved_as_one_whatever_the_queue_would_divide() -> None:
     for number in range(6):
         world.put_dead(f"m{number}", message_group="g")
 
-    def never(_part: int) -> None:
-        assert _part == 0
+    class Single(Divided):
+        def begin[Result](self, work: Callable[[], Result]) -> Callable[[], Result]:
+            raise AssertionError(f"{work} would go on beside what is before it")
 
-    world.work(create_job(world.ports, world.fleet, DEAD, world.job()), divided(world, 3, never))
+    ports = replace(cast("Ports", world.ports), queue=cast("Queue", Single(world.ports.queue, 3)))
+    world.work(create_job(world.ports, world.fleet, DEAD, world.job()), ports)
     # One of a message group is received at a time, and each is deleted before the next.
     assert world.bodies() == [f"m{number}" for number in range(len(world.bodies()))]
     assert world.bodies()
 
 
-def test_no_further_part_is_sent_when_one_sees_a_message_come_back() -> None:
-    """What the others have received is given back at once; the job stops, and counts what was sent before."""
+def test_no_further_round_is_sent_when_one_sees_a_message_come_back() -> None:
+    """What it has received is given back at once; the job stops, and counts what was claimed before."""
     world = dead_world(9)
     job = begun(world)
     runner = world.runner(divided(world, 3))
@@ -194,8 +200,9 @@ def test_job_stops_when_what_came_back_cannot_be_shown_again() -> None:
     assert world.bodies() == []
 
 
+@pytest.mark.parametrize(("rounds_count", "parts_count"), [(3, 1), (1, 3)])
 @pytest.mark.parametrize("method", ["receive", "claims_of"])
-def test_other_parts_count_when_one_meets_an_error(method: str) -> None:
+def test_other_parts_count_when_one_meets_an_error(method: str, rounds_count: int, parts_count: int) -> None:
     """The job goes on with a note; what that part had received comes back by itself, and goes in the next steps."""
     world = dead_world(0)
     for number in range(9):  # copies of others' redrives, so that each part asks for marks
@@ -208,7 +215,7 @@ def test_other_parts_count_when_one_meets_an_error(method: str) -> None:
             return Fault(When.BEFORE, TryLaterError("slow down"))
         return None
 
-    runner = world.runner(faulty_ports(divided(world, 3), fail))
+    runner = world.runner(faulty_ports(divided(world, rounds_count, parts_count), fail))
     job = runner.step(begun(world))
     assert (job.state, job.progress.sent_count, len(world.bodies())) == (JobState.RUNNING, 6, 6)
     assert job.note == "A part of the batch was not loaded: slow down"
@@ -231,9 +238,34 @@ def test_job_stands_as_it_did_when_every_part_meets_an_error() -> None:
     assert (job.state, job.progress.sent_count, len(world.failures)) == (JobState.RUNNING, 0, 1)
 
 
+@pytest.mark.parametrize("method", ["claim_batch", "record_batch_claim"])
+@pytest.mark.parametrize("when", When)
+def test_message_is_in_doubt_or_sent_once_when_a_claim_cannot_be_written(method: str, when: When) -> None:
+    """What is not claimed is not sent; what was sent is deleted, though its results could not be written."""
+    world = dead_world(9)
+    failed: list[Call] = []
+
+    def fail(call: Call) -> Fault | None:
+        if call.method == method and not failed:
+            failed.append(call)
+            return Fault(when, LostAnswerError("no answer"))
+        return None
+
+    runner = world.runner(faulty_ports(divided(world, 3), fail))
+    job = runner.step(begun(world))
+    unclaimed = ["m0", "m1", "m2"] if method == "claim_batch" else []
+    rest = [f"m{number}" for number in range(9) if f"m{number}" not in unclaimed]
+    assert (world.bodies(), job.progress.sent_count, job.progress.failed_count) == (rest, len(rest), len(unclaimed))
+    assert world.bodies(world.dead_letters) == unclaimed
+    world.now += 3_600.0
+    ids = [message.id for message in world.ports.queue.receive(world.dead_letters, 9, 0.0)]
+    assert world.ports.ledger.send_claims.claims_of("orders", ids, world.now) == {}
+
+
+@pytest.mark.parametrize(("rounds_count", "parts_count"), [(2, 1), (1, 2)])
 @pytest.mark.parametrize("place", [0, 1])
-def test_message_is_sent_once_when_it_is_given_to_two_parts(place: int) -> None:
-    """SQS may deliver twice; the first part has sent, deleted and forgotten it before the second looks at it."""
+def test_message_is_sent_once_when_it_is_given_to_two_parts(place: int, rounds_count: int, parts_count: int) -> None:
+    """SQS may deliver twice: in one round, or in the next while the first is being sent."""
     world = dead_world(4)
     given: list[Message] = []
     whole = world.ports.queue
@@ -246,13 +278,13 @@ def test_message_is_sent_once_when_it_is_given_to_two_parts(place: int) -> None:
             given.extend(received)
             return received
 
-    ports = replace(cast("Ports", world.ports), queue=cast("Queue", Doubling(whole, 2)))
+    ports = replace(cast("Ports", world.ports), queue=cast("Queue", Doubling(whole, rounds_count, parts_count)))
     runner = world.runner(ports)
     job = runner.step(begun(world))
     assert (world.bodies(), job.progress.sent_count) == (["m0", "m1", "m3"], 3)
 
 
-def test_claims_part_two_sendings_when_two_parts_have_the_same_message_in_hand() -> None:
+def test_claims_part_two_sendings_when_two_jobs_have_the_same_message_in_hand() -> None:
     """Of two that looked at the same moment, whoever claims second leaves it."""
     world = dead_world(1)
     (message,) = world.ports.queue.receive(world.dead_letters, 1, 30.0)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
+from itertools import batched
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -39,9 +40,9 @@ MAX_WAIT_S = int(READ_TIMEOUT_S) - 1
 # Calls under way together where many messages are moved: SQS answers each in some 10 ms, and a single-file run would
 # spend its time waiting. botocore keeps ten connections.
 AT_ONCE = 4
-# The most of a part of a load: with more it would only keep them hidden for longer, and in doubt if it dies. A load
-# with less than that for each call under way is moved as one, since parts would spend their time on claims.
-SHARE = 100
+# The most of a part of a load. The parts of a round are claimed together: with more of them they would only be hidden
+# for longer, and more would be in doubt if the process dies.
+PART_MAX = 50
 # Queues whose counts are read together. SQS answers one in 10 to 20 ms, of which 1 ms is this process's own work, so
 # that eight keep a core half busy, and leave two of botocore's ten connections.
 READS_AT_ONCE = 8
@@ -216,31 +217,27 @@ class SqsQueue:
             self._pool = ThreadPoolExecutor(self.at_once)
         return self._pool
 
-    def shares(self, count: int) -> Sequence[int]:
-        """Parts of whole batches, as many for each call that may be under way, if the load is large enough."""
-        if count < self.at_once * SHARE:
-            return [count]
-        parts_count = self.at_once * math.ceil(count / (self.at_once * SHARE))
-        each, over = divmod(math.ceil(count / MAX_BATCH), parts_count)
-        shares = [MAX_BATCH * (each + (place < over)) for place in range(parts_count)]
-        shares[-1] -= sum(shares) - count  # the last batch may be smaller
-        return shares
+    def rounds(self, count: int) -> Sequence[Sequence[int]]:
+        """Rounds of as many parts as calls may be under way, of whole batches, and as equal as may be."""
+        batches_count = max(1, math.ceil(count / MAX_BATCH))
+        rounds_count = math.ceil(count / (self.at_once * PART_MAX)) or 1
+        parts_count = min(self.at_once * rounds_count, batches_count)
+        each, over = divmod(batches_count, parts_count)
+        parts = [MAX_BATCH * (each + (place < over)) for place in range(parts_count)]
+        parts[-1] -= sum(parts) - count  # the last batch may be smaller
+        return list(batched(parts, self.at_once, strict=False))
 
-    def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
-        """Each piece by one thread, which makes its calls itself, and then takes the next piece."""
-        if len(works) == 1:
-            return [works[0]()]
+    def begin[Result](self, work: Callable[[], Result]) -> Callable[[], Result]:
+        """The piece by one thread, which makes its calls itself, and then takes the next piece."""
 
-        def done(work: Callable[[], Result]) -> Result:
+        def done() -> Result:
             self._within.piece = True
             try:
                 return work()
             finally:
                 self._within.piece = False
 
-        pieces = [self._threads().submit(done, work) for work in works]
-        wait(pieces)
-        return [piece.result() for piece in pieces]
+        return self._threads().submit(done).result
 
     def hide(self, queue_url: str, receipt: str, seconds: float) -> bool:
         """Set a received message's visibility timeout; False if the receipt is no longer good."""

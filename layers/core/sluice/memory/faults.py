@@ -46,7 +46,7 @@ class Fault:
 type Decide = Callable[[Call], Fault | None]
 
 # What a port does without a call of its own: the calls are those of the work that it is given.
-NO_CALLS = frozenset({"shares", "side_by_side"})
+NO_CALLS = frozenset({"rounds", "begin"})
 
 
 class _Counted:

@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-v
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 
 from sluice.memory.clock import Clock
@@ -255,22 +256,18 @@ class MemoryQueue:
                 failed[index] = "MessageNotInflight: The specified message isn't in flight."
         return BatchAnswer(frozenset(done), failed, frozenset(failed))
 
-    def shares(self, count: int) -> Sequence[int]:
-        """As few parts as can be claimed: in memory no call waits for anything."""
-        return [min(BATCH_CLAIM_MAX, count - start) for start in range(0, max(count, 1), BATCH_CLAIM_MAX)]
+    def rounds(self, count: int) -> Sequence[Sequence[int]]:
+        """As few as can be claimed, of one part each: in memory no call waits for anything."""
+        return [(min(BATCH_CLAIM_MAX, count - start),) for start in range(0, max(count, 1), BATCH_CLAIM_MAX)]
 
-    def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
-        """One after another, all of them, as nothing in memory knows threads."""
-        results: list[Result] = []
-        errors: list[Exception] = []
-        for work in works:
-            try:
-                results.append(work())
-            except Exception as error:  # it is raised once all have ended
-                errors.append(error)
-        if errors:
-            raise errors[0]
-        return results
+    def begin[Result](self, work: Callable[[], Result]) -> Callable[[], Result]:
+        """Do it at once, as nothing in memory knows threads; what it raised is raised to whoever waits for it."""
+        done: Future[Result] = Future()
+        try:
+            done.set_result(work())
+        except Exception as error:  # a crash ends the caller as well
+            done.set_exception(error)
+        return done.result
 
     # ----------------------------------------------------------------- move tasks
 

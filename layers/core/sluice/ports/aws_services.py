@@ -230,24 +230,22 @@ class Queue(Protocol):
         """
         ...
 
-    def shares(self, count: int) -> Sequence[int]:
-        """How many messages each part has, of so many that are moved in parallel.
+    def rounds(self, count: int) -> Sequence[Sequence[int]]:
+        """How many messages each part has of each round, of so many that are moved in rounds of parallel parts.
 
-        There is at least one part, and none has more messages than one claim may (BATCH_CLAIM_MAX).
+        There is at least one part, and no round has more messages than one claim may (BATCH_CLAIM_MAX).
         """
         ...
 
-    def side_by_side[Result](self, works: Sequence[Callable[[], Result]]) -> list[Result]:
-        """Do pieces of work in parallel, each of which moves messages of its own.
+    def begin[Result](self, work: Callable[[], Result]) -> Callable[[], Result]:
+        """Begin a piece of work beside the caller's; pieces are taken up in the order in which they were begun.
 
-        Each piece makes its calls one after another, so that no more calls are under way than where one caller moves
-        many messages. All pieces have ended when this returns or raises.
+        Each piece makes its calls one after another, so that no more pieces are at a call than calls are under way
+        where one caller moves many messages.
 
         Returns:
-            Their results, in order.
-
-        Raises:
-            Exception: what the first piece that failed raised.
+            What waits for the end of the piece, and returns its result or raises what it raised. The caller waits for
+            every piece that it began.
         """
         ...
 

@@ -8,11 +8,18 @@ from sluice.model.redriving import Message
 from sluice.ports.aws_services import Queue
 from sluice.ports.errors import PortError
 
-RECEIVED_AT_ONCE = 40  # messages: four calls of ten, which the adapter makes together
+RECEIVED_AT_ONCE = 4  # calls of ten messages, which the adapter makes together
 
 
 def receive_many(
-    queue: Queue, url: str, limit: int, hidden_s: float, *, wait_s: float = 0.0, bytes_max: float = inf
+    queue: Queue,
+    url: str,
+    limit: int,
+    hidden_s: float,
+    *,
+    wait_s: float = 0.0,
+    bytes_max: float = inf,
+    at_once: int = RECEIVED_AT_ONCE,
 ) -> list[Message]:
     """Receive as many messages as are wanted, are there, or fit into memory; each once, under its last receipt.
 
@@ -22,7 +29,8 @@ def receive_many(
         limit: how many messages at most.
         hidden_s: for how long each is hidden in its queue, in seconds.
         wait_s: how long the first call waits for messages, in seconds.
-        bytes_max: no further call is made once the messages have so many bytes.
+        bytes_max: no further calls are made once the messages have so many bytes.
+        at_once: how many calls are made before their messages are counted.
 
     Raises:
         PortError: nothing was received, and that was not for want of messages.
@@ -30,7 +38,7 @@ def receive_many(
     received: dict[str, Message] = {}
     size_bytes = 0
     while len(received) < limit and size_bytes < bytes_max:
-        wanted = min(RECEIVED_AT_ONCE, limit - len(received))
+        wanted = min(10 * at_once, limit - len(received))
         try:
             some = queue.receive(url, wanted, hidden_s, 0.0 if received else wait_s)
         except PortError:

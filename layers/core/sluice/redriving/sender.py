@@ -18,21 +18,21 @@ mark in the ledger, which goes one way:
   `again`. The doubt ends when the copy comes back, which proves that it was sent (`resolve_doubts`), or by itself when
   the mark is forgotten (`ports.SEND_CLAIM_KEPT_S`): no copy can be in a queue then.
 
-The messages of a redrive job are claimed by one record instead (`BatchClaim`), which goes the same way: a claim each
-would cost more than sending them, and hardly anyone else is at them. What came out of a dead-letter queue is forgotten
-once it is surely deleted there. What came out of quarantine gets its mark `sent` (`MarkedBatchClaim`), since its dead
-letter may be delivered once more.
+The messages of a redrive job are claimed by one record instead, which goes the same way: a claim each would cost more
+than sending them, and hardly anyone else is at them. What came out of a dead-letter queue is forgotten once it is
+surely deleted there (`RoundsClaim`). What came out of quarantine gets its mark `sent` (`MarkedBatchClaim`), since its
+dead letter may be delivered once more.
 
 A batch's answer is read entry by entry. On FIFO queues the messages of a message group go in rounds, and once one of
 them was not sent, those behind it are not either.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from enum import StrEnum
 from typing import Protocol
 
-from sluice.model.frozen import dataclass
+from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import BatchClaimRecord, Claim, Message, Remembered
 from sluice.ports.errors import LostAnswerError, PortError
 from sluice.ports.ledger import SenderLedger
@@ -81,6 +81,7 @@ _UNCLAIMED = {
     Claim.DOUBTFUL: SendResult(SendOutcome.DOUBTFUL, "it may have been sent before, and the answer was lost"),
 }
 _SENT = SendResult(SendOutcome.SENT)
+_UNSENT = {SendOutcome.FAILED, SendOutcome.REFUSED}
 _BEHIND = SendResult(SendOutcome.FAILED, "a message before it in its message group was not sent")
 
 
@@ -117,11 +118,8 @@ class MessageClaims:
 
 
 @dataclass(slots=True)
-class BatchClaim:
-    """One record for all messages of a sending, under a name that is unique.
-
-    When they are surely deleted the record is free: the next sending writes its own over it, or it is closed.
-    """
+class MarkedBatchClaim:
+    """One record for all messages of a sending, under a unique name, until each that was sent has its mark."""
 
     ports: Ports[SenderLedger]
     fleet: str
@@ -129,63 +127,93 @@ class BatchClaim:
     until: float
     now: Callable[[], float]
     again: bool = False
-    free: bool = True
     _record: BatchClaimRecord | None = None  # as it stands, if it does
-    _sent: set[str] = field(default_factory=set)
 
     def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
         """Write the record."""
-        assert self.free, "what another sending has claimed would be forgotten"
-        self.free = False
         record = BatchClaimRecord(self.fleet, self.name, self.now(), self.until, tuple(message_ids))
         claims = self.ports.ledger.send_claims.claim_batch(record, self.again)
-        granted = tuple(message_id for message_id in message_ids if claims[message_id] is Claim.GRANTED)
-        self._record = BatchClaimRecord(self.fleet, self.name, record.claimed_at, self.until, granted)
+        self._record = replace(record, claimed=_granted(claims))
         return claims
-
-    def record_results(self, sent: Sequence[str], unsent: Sequence[str]) -> None:
-        """Write what is left: what was sent, and what may have been."""
-        if self._record is None:
-            return
-        known = {*sent, *unsent}
-        self._sent |= set(sent)
-        claimed = tuple(message_id for message_id in self._record.claimed if message_id not in known)
-        self._write(claimed)
-
-    def forget(self, message_ids: Sequence[str]) -> None:
-        """Messages are surely deleted where they were, so that nobody can ask about them again."""
-        if self._record is None:
-            return
-        self._sent -= set(message_ids)
-        self.free = not self._record.claimed and not self._sent
-        if not self.free:
-            self._write(self._record.claimed)
-
-    def close(self) -> None:
-        """Take away a record that nobody is to write over."""
-        if self.free and self._record is not None:
-            self._write(())
-
-    def _write(self, claimed: tuple[str, ...]) -> None:
-        assert self._record is not None
-        there = self._record
-        self._record = BatchClaimRecord(
-            there.fleet, there.name, there.claimed_at, there.until, claimed, tuple(sorted(self._sent))
-        )
-        self.ports.ledger.send_claims.record_batch_claim(self._record)
-        if not self._record.claimed and not self._record.sent:
-            self._record, self.free = None, True
-
-
-@dataclass(slots=True)
-class MarkedBatchClaim(BatchClaim):
-    """One record for all messages of a sending, until each of those that were sent has its mark."""
 
     def record_results(self, sent: Sequence[str], unsent: Sequence[str]) -> None:
         """Set the marks of what was sent; what is left in the record may have been sent."""
         if sent:
             self.ports.ledger.send_claims.confirm_sends(self.fleet, sent, self.now())
-        BatchClaim.record_results(self, (), (*sent, *unsent))
+        if self._record is not None:
+            known = {*sent, *unsent}
+            claimed = tuple(message_id for message_id in self._record.claimed if message_id not in known)
+            self._record = replace(self._record, claimed=claimed)
+            self.ports.ledger.send_claims.record_batch_claim(self._record)
+
+
+@dataclass(slots=True)
+class RoundsClaim:
+    """One record for messages that are sent in rounds: the write that claims a round records the results of the last.
+
+    A message that was sent stays on it until it is surely deleted where it was. Where the results of a round leave
+    something in doubt, its record stays, and the next round has another.
+
+    Attributes:
+        names: a unique name for each record.
+    """
+
+    ports: Ports[SenderLedger]
+    fleet: str
+    names: Iterator[str]
+    until: float
+    now: Callable[[], float]
+    again: bool = False
+    _record: BatchClaimRecord | None = None  # of the last claim, as it was written
+    _claimed: dict[str, None] = field(default_factory=dict)  # on it, and may have been sent; in order
+    _sent: dict[str, None] = field(default_factory=dict)  # on it, and not surely deleted
+    _in_doubt: list[BatchClaimRecord] = field(default_factory=list)  # of earlier rounds
+
+    def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
+        """Write the record for the next round, with the results of the last one."""
+        if self._record is not None and self._claimed:
+            self.write_results()
+            self._in_doubt.append(self._standing(self._record))
+            self._record, self._claimed, self._sent = None, {}, {}
+        name = self._record.name if self._record is not None else next(self.names)
+        ids = tuple(message_ids)
+        self._record = BatchClaimRecord(self.fleet, name, self.now(), self.until, ids, tuple(self._sent))
+        claims = self.ports.ledger.send_claims.claim_batch(self._record, self.again)
+        self._claimed = dict.fromkeys(_granted(claims))
+        return claims
+
+    def record_results(self, sent: Sequence[str], unsent: Sequence[str]) -> None:
+        """Remember what was sent, and what was surely not, for the next write."""
+        for message_id in (*sent, *unsent):
+            self._claimed.pop(message_id, None)
+        self._sent |= dict.fromkeys(sent)
+
+    def write_results(self) -> None:
+        """Write the results of the last round."""
+        if self._record is not None:
+            self.ports.ledger.send_claims.record_batch_claim(self._standing(self._record))
+
+    def forget(self, message_ids: Iterable[str]) -> None:
+        """Messages are surely deleted where they were, so that nobody can ask about them again."""
+        gone = set(message_ids)
+        self._sent = {message_id: None for message_id in self._sent if message_id not in gone}
+        self._in_doubt = [
+            replace(record, sent=tuple(message_id for message_id in record.sent if message_id not in gone))
+            for record in self._in_doubt
+        ]
+
+    def close(self) -> None:
+        """Leave on record what is in doubt, or not surely deleted, and nothing else."""
+        for record in self._in_doubt:
+            self.ports.ledger.send_claims.record_batch_claim(record)
+        self.write_results()
+
+    def _standing(self, record: BatchClaimRecord) -> BatchClaimRecord:
+        return replace(record, claimed=tuple(self._claimed), sent=tuple(self._sent))
+
+
+def _granted(claims: Mapping[str, Claim]) -> tuple[str, ...]:
+    return tuple(message_id for message_id, claim in claims.items() if claim is Claim.GRANTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +257,9 @@ class Sender:
         try:
             claimed = claims.claim(list(first))
         except PortError as error:
-            return [SendResult(SendOutcome.FAILED, f"its sending could not be claimed: {error}")] * len(to_send)
-        by_id = {id_: _UNCLAIMED[claim] for id_, claim in claimed.items() if claim is not Claim.GRANTED}
-        by_id |= self._send_claimed([outgoing for id_, outgoing in first.items() if id_ not in by_id], claims)
+            return [not_claimed(error)] * len(to_send)
+        by_id = unclaimed(claimed)
+        by_id |= self._send_recorded([outgoing for id_, outgoing in first.items() if id_ not in by_id], claims)
         results: list[SendResult] = []
         for outgoing in to_send:
             result = by_id[outgoing.message.id]
@@ -239,11 +267,10 @@ class Sender:
             results.append(SendResult(SendOutcome.EARLIER) if repeated else result)
         return results
 
-    def _send_claimed(self, to_send: Sequence[OutgoingMessage], claims: Claims) -> dict[str, SendResult]:
-        """Send what is claimed, and record_results the claims by what the queue answers."""
-        by_id = self._send_now(to_send) if to_send else {}
-        sent = [id_ for id_, result in by_id.items() if result.outcome is SendOutcome.SENT]
-        unsent = [id_ for id_, result in by_id.items() if result.outcome in {SendOutcome.FAILED, SendOutcome.REFUSED}]
+    def _send_recorded(self, to_send: Sequence[OutgoingMessage], claims: Claims) -> dict[str, SendResult]:
+        """Send what is claimed, and record what the queue answers."""
+        by_id = self.send_claimed(to_send) if to_send else {}
+        sent, unsent = known_results(by_id)
         try:
             claims.record_results(sent, unsent)
         except PortError as error:
@@ -259,8 +286,8 @@ class Sender:
             }
         return by_id
 
-    def _send_now(self, to_send: Sequence[OutgoingMessage]) -> dict[str, SendResult]:
-        """Send, and read the answer entry by entry."""
+    def send_claimed(self, to_send: Sequence[OutgoingMessage]) -> dict[str, SendResult]:
+        """Send what is claimed, and read the answer entry by entry. Never raises a PortError."""
         ids = [outgoing.message.id for outgoing in to_send]
         try:
             if remembered := [outgoing.remember for outgoing in to_send if outgoing.remember]:
@@ -278,6 +305,23 @@ class Sender:
         for i, reason in answer.failed.items():
             by_id[ids[i]] = SendResult(SendOutcome.REFUSED if i in answer.refused else SendOutcome.FAILED, reason)
         return by_id | {ids[i]: _SENT for i in answer.done}
+
+
+def unclaimed(claims: Mapping[str, Claim]) -> dict[str, SendResult]:
+    """What comes of messages whose claims were not granted."""
+    return {message_id: _UNCLAIMED[claim] for message_id, claim in claims.items() if claim is not Claim.GRANTED}
+
+
+def not_claimed(error: PortError) -> SendResult:
+    """What comes of a message whose claim could not be written, or the others' not read."""
+    return SendResult(SendOutcome.FAILED, f"its sending could not be claimed: {error}")
+
+
+def known_results(by_id: Mapping[str, SendResult]) -> tuple[list[str], list[str]]:
+    """The ids of what was sent, and of what was surely not; of all others that is not known."""
+    sent = [message_id for message_id, result in by_id.items() if result.outcome is SendOutcome.SENT]
+    unsent = [message_id for message_id, result in by_id.items() if result.outcome in _UNSENT]
+    return sent, unsent
 
 
 def past_of_redriven(

@@ -1,12 +1,11 @@
 """Sends messages of a redrive job out of dead-letter queues themselves: received, sent, deleted there.
 
-A large batch goes in parts side by side, each with a claim of its own; on FIFO queues as one part, to keep the order.
-What is received is hidden until this process is surely gone. A message that the job itself has sent, and receives
-again, stops the job. Out of several dead-letter queues the job takes in turn, canaries from each.
+A batch goes in rounds that overlap (`rounds`); on FIFO queues one step after another, to keep the order. What is
+received is hidden until this process is surely gone. A message that the job itself has sent, and receives again, stops
+the job. Out of several dead-letter queues the job takes in turn, canaries from each.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import field
 from functools import partial
 
@@ -15,38 +14,16 @@ from sluice.model.redriving import JobPhase, Message, RedriveJob
 from sluice.ports.errors import PortError
 from sluice.redriving.failure_groups import failure_group
 from sluice.redriving.jobs.lifecycle import report_return
+from sluice.redriving.jobs.rounds import EMPTY_WAIT_S, Rounds
 from sluice.redriving.jobs.rules import SendReport, joined, return_note
-from sluice.redriving.jobs.sending import BATCH_BYTES_MAX, HiddenBatch, JobMessage, JobSender, route_of
+from sluice.redriving.jobs.sending import BATCH_BYTES_MAX, JobMessage, JobSender, route_of
 from sluice.redriving.message_copy import origin_of
 from sluice.redriving.receiving import receive_many, show_again
-from sluice.redriving.sender import BatchClaim, past_of_redriven, resolve_doubts
+from sluice.redriving.sender import past_of_redriven, resolve_doubts
 from sluice.redriving.source_queues import by_dead_letter_queue
 
-EMPTY_WAIT_S = 1.0  # a long poll asks every server of SQS: an empty answer means an empty queue
 # What a job received and could not send reappears in the dead-letter queue this long after the invocation's end.
 RECEIVED_MARGIN_S = 30.0
-PART_BYTES = BATCH_BYTES_MAX // 4  # as many parts are moved at a time
-# No part of a batch is begun later than this: whoever pauses a job, or ends the invocation, waits for little more. At
-# the end of a batch all wait for the last part, and the job is written, so that short batches cost speed.
-PARTS_BEGIN_WITHIN_S = 10.0
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What the parts of one batch out of a dead-letter queue have in common."""
-
-    began_at: float
-    visibility_s: float  # of what is received
-    part_bytes: int  # of bodies in memory, for each part
-    hidden: HiddenBatch
-    halted: bool = False  # a part has seen a message come back: what is not yet being sent stays
-    received: set[str] = field(default_factory=set)  # ids
-
-    def new_only(self, messages: Sequence[Message]) -> list[Message]:
-        """What a part has received, without what SQS gave to another part as well, which may have sent it already."""
-        new = [message for message in messages if message.id not in self.received]
-        self.received |= {message.id for message in new}  # of two that do this at one moment, the claims admit one
-        return new
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +32,6 @@ class LoadReport:
 
     report: SendReport
     received_count: int
-    error: PortError | None = None  # what ended a part early, whatever it had received
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,57 +42,35 @@ class _DeadLetterQueue:
     sender: JobSender
 
     def load(self, job: RedriveJob, count: int) -> LoadReport:
-        """Send one batch of at most `count` messages, in parts side by side.
+        """Send one batch of at most `count` messages.
 
         Raises:
             PortError: nothing was received, and that was not for want of messages.
         """
-        queue = self.sender.ports.queue
         began_at = self.sender.now()
-        shares = [count] if self.sender.to.fifo else queue.shares(count)  # on FIFO queues parts would overtake
-        visibility_s = max(0.0, self.sender.until - began_at) + RECEIVED_MARGIN_S
-        batch = _Batch(
-            began_at=began_at,
-            visibility_s=visibility_s,
-            part_bytes=BATCH_BYTES_MAX if len(shares) == 1 else PART_BYTES,
-            hidden=HiddenBatch(self.url, began_at + visibility_s),
-        )
-        works = [partial(self._part, job, share, batch, number) for number, share in enumerate(shares)]
-        parts = queue.side_by_side(works)
-        if claims := batch.hidden.free_claims:
-            queue.side_by_side([partial(_close, claim) for claim in claims])
-        received_count = sum(part.received_count for part in parts)
-        errors = [part.error for part in parts if part.error]
-        if errors and not received_count:
-            raise errors[0]
-        report = joined(part.report for part in parts)
-        if errors and not report.note:
-            report = replace(report, note=f"A part of the batch was not loaded: {errors[0]}")
-        # For the pace, parts side by side are one batch.
-        return LoadReport(replace(report, batches=((began_at, report.processed_count),)), received_count)
+        hidden_s = max(0.0, self.sender.until - began_at) + RECEIVED_MARGIN_S
+        if self.sender.to.fifo:
+            return self._in_order(job, count, hidden_s)
+        rounds = Rounds(self.sender, self.url, job, hidden_s, partial(self._to_send, job))
+        rounds.move(count)
+        if rounds.errors and not rounds.received_count:
+            raise rounds.errors[0]
+        report = joined(rounds.reports)
+        if rounds.errors and not report.note:
+            report = replace(report, note=f"A part of the batch was not loaded: {rounds.errors[0]}")
+        # For the pace, what goes side by side is one batch.
+        return LoadReport(replace(report, batches=((began_at, report.processed_count),)), rounds.received_count)
 
-    def _part(self, job: RedriveJob, count: int, batch: _Batch, number: int) -> LoadReport:
-        """One part of a batch, under a claim of its own: receive, send, delete."""
-        if batch.halted or (number and self.sender.now() > batch.began_at + PARTS_BEGIN_WITHIN_S):
-            return LoadReport(SendReport(), 0)
-        try:
-            received = receive_many(
-                self.sender.ports.queue,
-                self.url,
-                count,
-                batch.visibility_s,
-                wait_s=EMPTY_WAIT_S,
-                bytes_max=batch.part_bytes,
-            )
-            returns, messages = self._to_send(job, batch.new_only(received))
-        except PortError as error:
-            return LoadReport(SendReport(), 0, error)
-        if returns.stopped:
-            batch.halted = True
-        if batch.halted:
-            self._show_again(received)
-            return LoadReport(returns, len(received))
-        return LoadReport(self.sender.send(job, messages, batch.hidden), len(received))
+    def _in_order(self, job: RedriveJob, count: int, hidden_s: float) -> LoadReport:
+        """The same one after another, as FIFO queues need it: receive, send, delete."""
+        received = receive_many(
+            self.sender.ports.queue, self.url, count, hidden_s, wait_s=EMPTY_WAIT_S, bytes_max=BATCH_BYTES_MAX
+        )
+        returns, messages = self._to_send(job, received)
+        if not returns.stopped:
+            return LoadReport(self.sender.send(job, messages, self.url), len(received))
+        self._show_again(received)
+        return LoadReport(returns, len(received))
 
     def _to_send(self, job: RedriveJob, received: Sequence[Message]) -> tuple[SendReport, list[JobMessage]]:
         """The report of messages that the job had sent and that came back, which stop it; and what is to be sent."""
@@ -145,11 +99,6 @@ class _DeadLetterQueue:
 
     def _show_again(self, messages: Sequence[Message]) -> None:
         show_again(self.sender.ports.queue, self.url, [message.receipt for message in messages])
-
-
-def _close(claim: BatchClaim) -> None:
-    with suppress(PortError):  # it says of messages that are gone that they were sent, until it is forgotten
-        claim.close()
 
 
 @dataclass(frozen=True, slots=True)

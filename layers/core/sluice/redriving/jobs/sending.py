@@ -11,7 +11,7 @@ is deleted there. The operator's request is on record as the job.
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import field
 
@@ -26,7 +26,7 @@ from sluice.redriving.failure_groups import describe_source, source_of
 from sluice.redriving.jobs.rules import FifoOrderGuard, SendReport, selects
 from sluice.redriving.letter_history import remembered
 from sluice.redriving.message_copy import copy_of
-from sluice.redriving.sender import BatchClaim, MarkedBatchClaim, OutgoingMessage, Sender, SendOutcome, SendResult
+from sluice.redriving.sender import MarkedBatchClaim, OutgoingMessage, Sender, SendOutcome, SendResult
 from sluice.redriving.source_queues import QueueRoute, route_asked_for
 
 # Bodies in memory at once: a batch of 200 messages of 1 MiB would be more than a function has.
@@ -45,20 +45,12 @@ class JobMessage:
     answers: HandledLetter | None = None  # the retry that it is what became of
 
 
-@dataclass(slots=True)
-class HiddenBatch:
-    """What messages that were received together have in common while they are hidden in their dead-letter queue."""
+@dataclass(frozen=True, slots=True)
+class PreparedMessage:
+    """One message as it is sent, and the queue that it goes to."""
 
-    url: str  # the queue
-    until: float  # epoch seconds: when the first of them may show again
-    free_claims: list[BatchClaim] = field(default_factory=list)  # of parts that are done: others write over them
-
-    def free_claim(self) -> BatchClaim | None:
-        """A claim's record that a part has done with, if there is one."""
-        try:
-            return self.free_claims.pop()
-        except IndexError:
-            return None
+    to: QueueFacts
+    outgoing: OutgoingMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +72,12 @@ class JobSender:
     now: Callable[[], float]
     routes: tuple[QueueRoute, ...] = ()
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def claim_names(self) -> Iterator[str]:
+        """Names of claims, no two of them alike."""
+        # An invocation that is repeated has the same name, but neither the same moment nor the same claims.
+        return (f"{self.name}-{round(self.now() * 1_000)}-{number}" for number in self._numbers)
 
     def routes_of(self, job: RedriveJob) -> tuple[QueueRoute, ...]:
         """The queues that a job's messages may go to: those they came from, or the one that the job names."""
@@ -122,29 +120,54 @@ class JobSender:
             report += self.send(job, messages)
         return report
 
-    def send(self, job: RedriveJob, messages: Sequence[JobMessage], hidden: HiddenBatch | None = None) -> SendReport:
+    def send(self, job: RedriveJob, messages: Sequence[JobMessage], dead_letters: str | None = None) -> SendReport:
         """Send messages, each to its queue, and remove those that are sent from where they were.
 
         Args:
             job: the job.
-            messages: what to send.
-            hidden: how they were received, if they are in the dead-letter queue. One record claims them, on FIFO queues
-                a claim for each.
+            messages: what to send. One record claims them, on FIFO queues a claim for each.
+            dead_letters: the URL of the dead-letter queue that they were received from, if they were.
         """
+        report = SendReport()
+        for route, some in self._by_route(messages):
+            if report.stopped:
+                break
+            report += self._without_route(job, some) if route is None else self._send_to(route, job, some, dead_letters)
+        return report
+
+    def prepare(self, job: RedriveJob, messages: Sequence[JobMessage]) -> tuple[SendReport, list[PreparedMessage]]:
+        """The copies of messages, by queue; and the report of those that no queue takes, which stay where they are."""
+        report = SendReport()
+        prepared: list[PreparedMessage] = []
+        for route, some in self._by_route(messages):
+            if route is None:
+                report += self._without_route(job, some)
+                continue
+            unfit, _, to_send = self._copies(route, job, some)
+            report += unfit
+            prepared += [PreparedMessage(route.to, outgoing) for outgoing in to_send]
+        return report, prepared
+
+    def send_claimed(self, prepared: Iterable[PreparedMessage]) -> dict[str, SendResult]:
+        """Send what is claimed, each to its queue: the results by id."""
+        results: dict[str, SendResult] = {}
+        for _, together in itertools.groupby(prepared, key=lambda one: one.to.url):
+            some = list(together)
+            sender = Sender(self.ports, self.fleet.name, some[0].to, self.until, self.now)
+            results |= sender.send_claimed([one.outgoing for one in some])
+        return results
+
+    def _by_route(self, messages: Sequence[JobMessage]) -> Iterator[tuple[QueueRoute | None, list[JobMessage]]]:
+        """Messages that go to one queue together."""
 
         def url_of(message: JobMessage) -> str:
             return message.route.to.url if message.route else ""
 
         # On standard queues no order is to be kept, so that each queue gets all of its messages at once.
         going = messages if self.to.fifo else sorted(messages, key=url_of)
-        report = SendReport()
         for _, together in itertools.groupby(going, key=url_of):
-            if report.stopped:
-                break
             some = list(together)
-            route = some[0].route
-            report += self._without_route(job, some) if route is None else self._send_to(route, job, some, hidden)
-        return report
+            yield some[0].route, some
 
     def _without_route(self, job: RedriveJob, messages: Sequence[JobMessage]) -> SendReport:
         """Messages that stay: nothing says which queue they came from, or it is none of the fleet's queues."""
@@ -160,10 +183,10 @@ class JobSender:
                 break
         return report
 
-    def _send_to(
-        self, route: QueueRoute, job: RedriveJob, messages: Sequence[JobMessage], hidden: HiddenBatch | None
-    ) -> SendReport:
-        """Send messages to one queue, and remove those that are sent from where they were."""
+    def _copies(
+        self, route: QueueRoute, job: RedriveJob, messages: Sequence[JobMessage]
+    ) -> tuple[SendReport, list[JobMessage], list[OutgoingMessage]]:
+        """The report of messages that are too large; and all others, each with its copy for one queue."""
         began_at = self.now()
         to_send: list[OutgoingMessage] = []
         sendable: list[JobMessage] = []
@@ -193,33 +216,30 @@ class JobSender:
             )
             to_send.append(OutgoingMessage(copy.message, remember=remember))
             sendable.append(message)
+        return report, sendable, to_send
+
+    def _send_to(
+        self, route: QueueRoute, job: RedriveJob, messages: Sequence[JobMessage], dead_letters: str | None
+    ) -> SendReport:
+        """Send messages to one queue, and remove those that are sent from where they were."""
+        began_at = self.now()
+        report, sendable, to_send = self._copies(route, job, messages)
         if not to_send:
             return report
-        again = job.selection.again
-        claim = None if route.to.fifo else self._batch_claim(hidden, again=again)
-        sender = Sender(self.ports, self.fleet.name, route.to, self.until, self.now)
-        results = sender.send(to_send, again=again, claims=claim)
+        again, name = job.selection.again, self.fleet.name
+        claim = None
+        if not route.to.fifo:
+            claim = MarkedBatchClaim(self.ports, name, next(self.claim_names), self.until, self.now, again)
+        results = Sender(self.ports, name, route.to, self.until, self.now).send(to_send, again=again, claims=claim)
         sent = [message for message, result in zip(sendable, results, strict=True) if result.is_in_queue]
         report += SendReport(sent_count=len(sent), batches=((began_at, len(to_send)),))
         for message, result in zip(sendable, results, strict=True):
             if not result.is_in_queue:
-                report += self._not_sent(message.message, result, route.to)
-        if hidden is None:
+                report += self.not_sent(message.message, result, route.to)
+        if dead_letters is None:
             self._note_redriven(job, sent)
             return report + self._remove([message.entry for message in sent if message.entry])
-        report += self._delete([message.message for message in sent], claim, hidden)
-        if claim and claim.free:
-            hidden.free_claims.append(claim)
-        return report
-
-    def _batch_claim(self, hidden: HiddenBatch | None, *, again: bool) -> BatchClaim:
-        """One claim for all messages: of hidden ones a record that is free now, if there is one."""
-        if hidden and (free := hidden.free_claim()):
-            return free
-        # An invocation that is repeated has the same name, but neither the same moment nor the same claims.
-        name = f"{self.name}-{round(self.now() * 1_000)}-{next(self._numbers)}"
-        kind = MarkedBatchClaim if hidden is None else BatchClaim
-        return kind(self.ports, self.fleet.name, name, self.until, self.now, again)
+        return report + self.delete([message.message for message in sent], dead_letters)[0]
 
     def _note_redriven(self, job: RedriveJob, sent: Sequence[JobMessage]) -> None:
         """Count what was sent in its failure groups. A count that is lost harms nothing."""
@@ -237,23 +257,20 @@ class JobSender:
             return SendReport(note=f"Message {entries[0].message_id} is sent, but still listed: {error}")
         return SendReport()
 
-    def _delete(self, messages: Sequence[Message], claim: BatchClaim | None, hidden: HiddenBatch) -> SendReport:
-        """Delete what was sent from the dead-letter queue, and forget the claims of what is surely gone."""
+    def delete(self, messages: Sequence[Message], dead_letters: str) -> tuple[SendReport, list[str]]:
+        """Delete what was sent from the dead-letter queue; the ids of what its answer calls deleted."""
         if not messages:
-            return SendReport()
-        note = ""
+            return SendReport(), []
         try:
-            answer = self.ports.queue.delete(hidden.url, [message.receipt for message in messages])
-            for index, reason in answer.failed.items():
-                note = f"Message {messages[index].id} is sent, but not deleted: {reason}"
-            # A receipt that has expired deletes nothing, whatever the answer says.
-            if claim and self.now() < hidden.until:
-                claim.forget([messages[index].id for index in answer.done])
+            answer = self.ports.queue.delete(dead_letters, [message.receipt for message in messages])
         except PortError as error:
-            note = f"Message {messages[0].id} is sent, but still listed: {error}"
-        return SendReport(note=note)
+            return SendReport(note=f"Message {messages[0].id} is sent, but still listed: {error}"), []
+        note = ""
+        for index, reason in answer.failed.items():
+            note = f"Message {messages[index].id} is sent, but not deleted: {reason}"
+        return SendReport(note=note), [messages[index].id for index in answer.done]
 
-    def _not_sent(self, message: Message, result: SendResult, to: QueueFacts) -> SendReport:
+    def not_sent(self, message: Message, result: SendResult, to: QueueFacts) -> SendReport:
         """The report of one message that its queue has not taken, or may have taken before."""
         note = f"Message {message.id}: {result.reason}."
         if result.outcome in {SendOutcome.DOUBTFUL, SendOutcome.UNKNOWN}:
