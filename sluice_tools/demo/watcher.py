@@ -17,7 +17,7 @@ from sluice_tools.demo.work_log import WorkLog
 PERIOD_S = 0.5
 """Seconds between two samples: less than the planner's tick, and a small load for the emulator."""
 VISIBLE_WITHIN_S = 5.0
-"""Reads of decisions are eventually consistent, "usually" within a second: DynamoDB's HowItWorks.ReadConsistency."""
+"""A read of decisions is eventually consistent: one that was recorded before the newest may be seen after it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -348,7 +348,7 @@ def urgent(deployed: Any) -> Iterator[dict[str, str]]:
         "TargetWaitSeconds": "10",
         "Priority": "5",
     }
-    outputs = deployed.sandbox.deploy(ROOT, "sluice-urgent", parameters, template="queue.yaml", build=False)
+    outputs = deploy_package(deployed.sandbox, ROOT / "queue.yaml", "sluice-urgent", parameters)
     yield {"url": url, "document": outputs["QueueDocument"]}
     delete_stack(deployed.sandbox, "sluice-urgent")
     documents = deployed.sandbox.client("ssm").get_parameters_by_path(Path="/sluice/sluice/fleets", Recursive=True)

@@ -12,6 +12,7 @@ import pytest
 from examples.orders.orders.order import Order
 from examples.orders.orders.store import Store
 from examples.orders.orders.worklog import read_worklog
+from sluice_tools.sandbox.packages import deploy_package
 from sluice_tools.sandbox.sandbox import Sandbox
 from tests.support.orders_fakes import make_order, new_store
 from tests.support.orders_services import EXAMPLE
@@ -48,11 +49,12 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def deployed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """The stack, deployed by SAM CLI; an instance is a process that reads its settings from a script."""
+    """The stack, deployed as SAM CLI packs it; an instance is a process that reads its settings from a script."""
     directory = tmp_path_factory.mktemp("deployed")
     script = directory / "consumer"
-    outputs = sandbox.deploy(
-        EXAMPLE,
+    outputs = deploy_package(
+        sandbox,
+        EXAMPLE / "template.yaml",
         "orders-deployed",
         {
             "SandboxCommand": str(script),
@@ -64,7 +66,6 @@ def deployed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "DrainVia": "self",
             "LifecycleHook": HOOK,
         },
-        build=False,
     )
     made = Deployed(sandbox, outputs, directory)
     sandbox.client("ssm").put_parameter(
