@@ -481,7 +481,7 @@ def test_bound_when_whole_batches_are_received() -> None:
 def test_docs_when_worlds_are_listed() -> None:
     """The document's table has each world with what happens in it, in the catalogue's order, and no other."""
     page = (CHECKOUT / "docs/backtest.md").read_text(encoding="utf-8")
-    section = page.partition("\n## Worlds\n")[2].partition("\n## ")[0]
+    section = page.partition("\n## Worlds\n")[2].partition("\n##")[0]
     rows = re.findall(r"^\| `([a-z0-9-]+)` \| (.+) \|$", section, re.MULTILINE)
     assert rows == [(world.name, world.about) for world in WORLDS.values()]
 
