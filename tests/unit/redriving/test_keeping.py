@@ -250,6 +250,17 @@ def test_dead_letters_are_taken_in_on_a_persons_word() -> None:
     }  # fmt: skip
 
 
+def test_dead_letters_are_received_forty_at_once() -> None:
+    """By four calls of ten: as many as the adapter makes together."""
+    world = waiting()
+    for number in range(40):
+        dead_letter(world, str(number), 0)
+    calls: list[str] = []
+    ports = faulty_ports(world.ports, lambda call: calls.append(call.method))
+    assert len(guard(world, ports).quarantine_all(world.now + 8, "ada")) == 40
+    assert calls.count("receive") == 2, "the second finds the queue empty"
+
+
 def test_time_left_runs_from_the_first_sending() -> None:
     """As SQS counts it: what nobody knows is not guessed."""
     queue = waiting().ports.queue.facts(waiting().dead_letters)

@@ -8,7 +8,8 @@ from sluice.model.redriving import Message
 from sluice.ports.aws_services import Queue
 from sluice.ports.errors import PortError
 
-RECEIVED_AT_ONCE = 4  # calls of ten messages, which the adapter makes together
+RECEIVED_BY_CALL = 10  # messages, the most that SQS gives
+RECEIVED_AT_ONCE = 4 * RECEIVED_BY_CALL  # messages, by calls that the adapter makes together
 
 
 def receive_many(
@@ -30,7 +31,7 @@ def receive_many(
         hidden_s: for how long each is hidden in its queue, in seconds.
         wait_s: how long the first call waits for messages, in seconds.
         bytes_max: no further calls are made once the messages have so many bytes.
-        at_once: how many calls are made before their messages are counted.
+        at_once: how many messages are asked for before those received are counted.
 
     Raises:
         PortError: nothing was received, and that was not for want of messages.
@@ -38,7 +39,7 @@ def receive_many(
     received: dict[str, Message] = {}
     size_bytes = 0
     while len(received) < limit and size_bytes < bytes_max:
-        wanted = min(10 * at_once, limit - len(received))
+        wanted = min(at_once, limit - len(received))
         try:
             some = queue.receive(url, wanted, hidden_s, 0.0 if received else wait_s)
         except PortError:

@@ -22,7 +22,7 @@ from sluice.model.redriving import Claim, Message, RedriveJob
 from sluice.ports.errors import PortError
 from sluice.redriving.jobs.rules import SendReport
 from sluice.redriving.jobs.sending import BATCH_BYTES_MAX, JobMessage, JobSender, PreparedMessage
-from sluice.redriving.receiving import receive_many, show_again
+from sluice.redriving.receiving import RECEIVED_BY_CALL, receive_many, show_again
 from sluice.redriving.sender import RoundsClaim, SendResult, known_results, not_claimed, unclaimed
 
 EMPTY_WAIT_S = 1.0  # a long poll asks every server of SQS: an empty answer means an empty queue
@@ -113,7 +113,13 @@ class Rounds:
         queue = self.sender.ports.queue
         try:
             received = receive_many(
-                queue, self.url, count, self.hidden_s, wait_s=EMPTY_WAIT_S, bytes_max=PART_BYTES, at_once=1
+                queue,
+                self.url,
+                count,
+                self.hidden_s,
+                wait_s=EMPTY_WAIT_S,
+                bytes_max=PART_BYTES,
+                at_once=RECEIVED_BY_CALL,
             )
             report, messages = self.look(received)
             unfit, to_send = self.sender.prepare(self.job, messages)
