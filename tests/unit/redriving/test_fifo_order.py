@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from sluice.memory import Crash, When
 from sluice.model.redriving import JobState
-from sluice.ports.errors import TryLaterError
+from sluice.ports.errors import NeedsFixError, PortError, TryLaterError
 from sluice.redriving.fifo_order import LAST_BY_S, Cut, arranged, cut_of, settles_within_s, uniform_of
 from sluice.redriving.letter_history import LetterPast
 from sluice.redriving.letter_results import DeadLetterResult
-from tests.support.redrive_worlds import VISIBILITY_S, World, failing, fleet, letter
+from tests.support.redrive_worlds import START, VISIBILITY_S, World, failing, fleet, letter
 
 TEN: dict[str, Any] = {f"a{number}": "x" for number in range(10)}  # attributes: SQS takes no more
 ORDERS = ("create", "pay", "cancel")
@@ -147,6 +147,22 @@ def test_order_is_kept_when_a_call_fails_or_the_process_ends(
         shop.now += STEP_S
     shop.pass_time(3_600)
     assert [*shop.done, *(body for body in shop.held_bodies() if body not in shop.done)] == list(ORDERS)
+
+
+@pytest.mark.parametrize("error", [TryLaterError("slow down"), NeedsFixError("no access")])
+@pytest.mark.parametrize("when", list(When))
+def test_later_dead_letter_waits_for_a_copy_that_could_not_be_marked_as_sent(when: When, error: PortError) -> None:
+    """`pay` comes when the batch with `create` is over: what it waits behind is still in the dead-letter queue."""
+    shop = failed("create", broken=1)
+    (first,) = shop.process(failing(shop, "confirm_sends", error, when))
+    assert (first.outcome, first.may_be_deleted) == ("retried", False)
+    shop.put_dead("pay", message_group="customer 7")
+    while shop.now < START + settles_within_s(shop.fleet, shop.to):
+        shop.process()
+        assert shop.bodies() == ["create"], "order is kept"
+        shop.now += STEP_S
+    shop.pass_time(3_600)
+    assert [*shop.done, *(body for body in shop.held_bodies() if body not in shop.done)] == ["create", "pay"]
 
 
 def test_many_of_one_message_group_go_to_quarantine_together() -> None:

@@ -336,9 +336,9 @@ class DeadLetterProcessor:
                 reason = " ".join(part for part in (verdict.sentence, send_result.reason, unnoted) if part)
                 if self.to.fifo:
                     self._waits.add(message, fifo_order.settles_within_s(self.fleet, self.to))
-                # One whose mark could not be written would be in doubt if it were looked at again.
-                is_held = self.to.fifo and not send_result.reason
-                return DeadLetterResult(message.id, LetterOutcome.RETRIED, reason, verdict, is_held)
+                # Held even if its mark could not be written: what comes later in its message group waits behind it, and
+                # it is in quarantine, in doubt, before that goes.
+                return DeadLetterResult(message.id, LetterOutcome.RETRIED, reason, verdict, is_held=self.to.fifo)
             case SendOutcome.EARLIER:
                 return DeadLetterResult(message.id, LetterOutcome.GONE, "it was sent back before", verdict)
             case SendOutcome.REFUSED | SendOutcome.DOUBTFUL:

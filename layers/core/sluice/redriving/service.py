@@ -29,7 +29,6 @@ from sluice.redriving.context import Answer, RedriveContext
 from sluice.redriving.failure_groups import queue_name
 from sluice.redriving.fifo_order import copies_in
 from sluice.redriving.jobs.slices import KIND, chain_id
-from sluice.redriving.letter_results import LetterOutcome
 from sluice.redriving.payloads import FailureReport, read_record, read_request
 from sluice.redriving.retention import RetentionGuard, is_due, is_turn
 from sluice.redriving.source_queues import QueueRoute, route_of_letter
@@ -128,9 +127,7 @@ class RedriverService(RedriveContext):
             self.report(route.fleet, results)
             gone = {result.message_id for result in results if result.may_be_deleted}
             kept += [message.id for message in some if message.id not in gone]
-            # Also behind a retry whose letter need not be held: it settles first.
-            sent = {result.message_id for result in results if result.outcome is LetterOutcome.RETRIED}
-            blocked_groups |= {message.message_group for message in some if message.id not in gone - sent}
+            blocked_groups |= {message.message_group for message in some if message.id not in gone}
         return kept
 
     def _by_route(
