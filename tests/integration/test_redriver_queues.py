@@ -207,6 +207,30 @@ def test_retry_that_comes_back_goes_first_when_another_queues_letter_is_between(
     assert (world.bodies("urgent"), world.bodies("other")) == (["u1"], [])
 
 
+@pytest.mark.parametrize("room", [True, False])
+def test_retry_that_comes_back_goes_first_also_when_its_next_retry_could_not_be_sent(room: bool) -> None:
+    """That retry is remembered before it is sent; another queue's letter is between."""
+    world = World(a_fleet(shared=True, fifo=True))
+    full = {} if room else {f"a{number}": "x" for number in range(10)}
+    world.fail("urgent", "u1", **full)
+    world.fail("other", "o1")
+    world.fail("urgent", "u2")
+    world.poll("dead")
+    for _ in range(4):
+        for message in world.ports.queue.receive(world.url("urgent"), 1, 30):
+            world.ports.queue.hide(world.url("urgent"), message.receipt, 0)
+    world.now += SETTLED_S
+
+    def fails(call: Call) -> Fault | None:
+        return Fault(When.BEFORE, TryLaterError("slow down")) if call.method == "send" else None
+
+    world.poll("dead", ports=faulty_ports(world.ports, fails))
+    assert (world.bodies("urgent"), world.bodies("dead")[-1]) == ([], "u1")
+    world.now += SETTLED_S
+    world.poll("dead")
+    assert world.bodies("urgent") == ["u1"]
+
+
 def test_what_follows_waits_for_a_retry_whose_mark_could_not_be_written() -> None:
     """Its letter stays hidden as any other's whose copy is under way; another queue's letter is between."""
     world = World(a_fleet(shared=True, fifo=True))

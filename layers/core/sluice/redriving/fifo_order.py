@@ -83,23 +83,24 @@ def arranged(messages: Sequence[Message], to: Destination, known: Callable[[Mess
     return sorted(indexes, key=lambda i: (ranks[i], i))
 
 
-def copies_in(attempts: Attempts, letters: Sequence[tuple[QueueRoute, Message]], now: float) -> frozenset[str]:
-    """The ids of those dead letters of several queues that are copies which came back; `now` in epoch seconds.
+def arranged_of_queues(
+    letters: Sequence[tuple[QueueRoute, Message]], attempts: Attempts, now: float
+) -> list[tuple[QueueRoute, Message]]:
+    """Dead letters of several queues in the order of their message groups, as `arranged` has it; now: epoch seconds.
 
     Raises:
-        PortError: the ledger does not say.
+        PortError: the ledger does not say what was retried.
     """
-    keys = {message.id: body_key(message, route.to) for route, message in letters}
-    name = letters[0][0].fleet.name if letters else ""
-    handled = attempts.handled(name, list(dict.fromkeys(keys.values())), now) if letters else {}
-    copies = set()
-    for route, message in letters:
+    keys = [body_key(message, route.to) for route, message in letters]
+    handled = attempts.handled(letters[0][0].fleet.name, list(dict.fromkeys(keys)), now) if letters else {}
+
+    def rank_of(i: int) -> int:
+        (route, message), key = letters[i], keys[i]
         window_s = return_window_s(route.fleet, route.to.visibility_s)
-        limit = route.fleet.redrive.max_retries
-        past = past_of(message, route.to, handled[keys[message.id]], window_s=window_s, limit=limit)
-        if _rank(past, came_back=origin_of(message, route.to) is not None) == CAME_BACK:
-            copies.add(message.id)
-    return frozenset(copies)
+        past = past_of(message, route.to, handled[key], window_s=window_s, limit=route.fleet.redrive.max_retries)
+        return _rank(past, came_back=origin_of(message, route.to) is not None)
+
+    return [letters[i] for i in sorted(range(len(letters)), key=rank_of)]
 
 
 def _rank(past: LetterPast, *, came_back: bool) -> int:

@@ -27,7 +27,7 @@ from sluice.ports.errors import PortError
 from sluice.redriving.causes.stack_traces import condensed
 from sluice.redriving.context import Answer, RedriveContext
 from sluice.redriving.failure_groups import queue_name
-from sluice.redriving.fifo_order import copies_in
+from sluice.redriving.fifo_order import arranged_of_queues
 from sluice.redriving.jobs.slices import KIND, chain_id
 from sluice.redriving.payloads import FailureReport, read_record, read_request
 from sluice.redriving.retention import RetentionGuard, is_due, is_turn
@@ -135,11 +135,10 @@ class RedriverService(RedriveContext):
     ) -> list[tuple[QueueRoute, list[Message]]]:
         """Messages by the queue that they came from. The first queue takes those that came from none of them.
 
-        On FIFO queues the messages keep the batch's order, with what came back ahead of what waited: one of unknown
-        origin may belong to any of the queues.
+        On FIFO queues they are in the order of their message groups: one of unknown origin may belong to any of them.
 
         Raises:
-            PortError: the ledger does not say what came back.
+            PortError: the ledger does not say what was retried.
         """
         pairs = [(route_of_letter(message, routes) or routes[0], message) for message in messages]
 
@@ -149,8 +148,7 @@ class RedriverService(RedriveContext):
         if not any(route.to.fifo for route in routes):
             pairs.sort(key=arn_of)
         elif len(routes) > 1:  # with one, its processor puts them in order
-            copies = copies_in(self.ports.ledger.attempts, pairs, self.now())
-            pairs.sort(key=lambda pair: pair[1].id not in copies)
+            pairs = arranged_of_queues(pairs, self.ports.ledger.attempts, self.now())
         runs = [list(run) for _, run in groupby(pairs, key=arn_of)]
         return [(run[0][0], [message for _, message in run]) for run in runs]
 
