@@ -38,8 +38,9 @@ from rich.table import Table
 
 from sluice.aws.ledger.forms import Form
 from sluice.config.fleet import Fleet, parse
+from sluice.model.decisions import Decision
 from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading, Series
-from sluice.model.planning import ArrivalMemory, Decision, History, Memory, Snapshot
+from sluice.model.planning import ArrivalMemory, History, Memory, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.learning.learn import estimate, learn
 from sluice.planning.planner import plan, remember

@@ -21,15 +21,8 @@ from sluice.aws.ledger.quarantine import entry_keys
 from sluice.aws.queue import AT_ONCE
 from sluice.config.fleet import Fleet, parse
 from sluice.model.frozen import replace
-from sluice.model.redriving import (
-    Attribute,
-    JobPacing,
-    JobState,
-    Message,
-    QuarantineEntry,
-    RedriveJob,
-    Selection,
-)
+from sluice.model.redrive_jobs import JobPacing, JobState, RedriveJob, Selection
+from sluice.model.redriving import Attribute, Message, QuarantineEntry
 from sluice.redriving.jobs.lifecycle import create_job
 from sluice.redriving.jobs.rules import BATCH_MAX
 from sluice.redriving.jobs.runner import Runner

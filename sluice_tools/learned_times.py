@@ -10,7 +10,8 @@ from sluice.aws.clients import Clients
 from sluice.aws.errors import code_of
 from sluice.aws.ledger import dynamo_ledger
 from sluice.config.fleet import Fleet
-from sluice.model.planning import Decision, Memory, ReasonCode
+from sluice.model.decisions import Decision, ReasonCode
+from sluice.model.planning import Memory
 from sluice.model.timing import Timing
 from sluice.onboarding.account import QueueRecord
 from sluice.planning.learning.learn import estimate

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sluice.config.fleet import ConfigError, Fleet, parse
-from sluice.model.planning import Action, Decision, Figure, Memory, Snapshot
+from sluice.model.decisions import Action, Decision, Figure
+from sluice.model.planning import Memory, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
 from sluice.planning.planner import plan as decide

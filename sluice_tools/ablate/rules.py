@@ -11,7 +11,8 @@ from importlib import import_module
 from math import inf
 from typing import Any
 
-from sluice.model.planning import Forecast, ReasonCode, Snapshot
+from sluice.model.decisions import ReasonCode
+from sluice.model.planning import Forecast, Snapshot
 from sluice.planning.learning.significance import MOST_ERRORS
 
 PLANNING = "sluice.planning"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sluice.model.planning import Reason
+from sluice.model.decisions import Reason
 from sluice_tools.backtest.conditions import Conditions
 from sluice_tools.backtest.simulated_queue import Floats
 

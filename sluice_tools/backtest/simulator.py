@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
+from sluice.model.decisions import Reason
 from sluice.model.observed import GroupReading
-from sluice.model.planning import Reason
 from sluice_tools.backtest.conditions import MINUTE_S, Conditions
 from sluice_tools.backtest.random_draws import normal_draws
 from sluice_tools.backtest.runs import Run, Tally, Timeline

@@ -26,7 +26,8 @@ from sluice.chains import ChainRunner, event_of, message_of, next_on_grid
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Crash, Fault, MemoryPorts, MemoryWorkQueue, When, faulty_ports, memory_ports
 from sluice.model.chain import Chain, Next, Step
-from sluice.model.planning import Memory, OutcomeStatus
+from sluice.model.decisions import OutcomeStatus
+from sluice.model.planning import Memory
 from sluice.model.timing import Timing
 from sluice.planning import shards
 from sluice.planning.reports import Answer

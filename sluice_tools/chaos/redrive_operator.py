@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 
 from sluice.config.fleet import RedriveMode
-from sluice.model.redriving import JobState, QuarantineEntry
+from sluice.model.redrive_jobs import JobState
+from sluice.model.redriving import QuarantineEntry
 from sluice_tools.chaos.redrive_invocations import Invocations
 from sluice_tools.chaos.redrive_queue import message_name
 from sluice_tools.chaos.redrive_scene import TIMEOUT_S, UNTIL_S

@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from sluice.memory import Call, MemoryQueue
-from sluice.model.redriving import Attribute, Message, RedriveJob
+from sluice.model.redrive_jobs import RedriveJob
+from sluice.model.redriving import Attribute, Message
 from sluice.ports.aws_services import BatchAnswer
 from sluice.ports.errors import NeedsFixError, RefusedError, TryLaterError
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Fault, faulty_ports, memory_ports
-from sluice.model.redriving import JobState, Message
+from sluice.model.redrive_jobs import JobState
+from sluice.model.redriving import Message
 from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import OWN_PREFIX
 from sluice.redriving.message_copy import origin_of

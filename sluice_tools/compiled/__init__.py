@@ -29,6 +29,7 @@ MODULES = (
     "sluice.model.usage",
     "sluice.model.shadow",
     "sluice.model.planning",
+    "sluice.model.decisions",
     "sluice.planning.demand",
     "sluice.planning.supply",
     "sluice.planning.deadlines",

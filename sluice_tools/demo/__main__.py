@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from sluice.model.redriving import JobState
+from sluice.model.redrive_jobs import JobState
 from sluice_tools.demo import page, timeline
 from sluice_tools.demo.acts import ACTS, Story
 from sluice_tools.demo.audit import Audit, lost, percentile, waits

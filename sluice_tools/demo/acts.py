@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.model.redriving import FailureGroup, JobState, RedriveJob
+from sluice.model.redrive_jobs import JobState, RedriveJob
+from sluice.model.redriving import FailureGroup
 from sluice.wording import count
 from sluice_tools.demo.environment import FLEET, LONG_SKU, DemoEnvironment
 from sluice_tools.demo.pictures import Pictures, take_pictures

@@ -7,7 +7,7 @@ from pathlib import Path
 import htpy as h
 from markupsafe import Markup
 
-from sluice.model.planning import Decision, Outcome
+from sluice.model.decisions import Decision, Outcome
 from sluice_tools.demo.audit import Audit
 from sluice_tools.demo.pictures import Pictures
 from sluice_tools.demo.settings import DemoSettings

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from sluice.model.planning import Action, Decision
+from sluice.model.decisions import Action, Decision
 from sluice_tools.demo.settings import DemoSettings
 from sluice_tools.demo.story_time import StoryLine, in_story
 from sluice_tools.demo.watcher import Observations, Sample

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from sluice.model.decisions import Decision, Outcome
 from sluice.model.observed import Lifecycle
-from sluice.model.planning import Decision, Outcome
 from sluice.ports.errors import PortError
 from sluice.ports.stack import Ports
 from sluice_tools.demo.work_log import WorkLog

@@ -9,7 +9,7 @@ from typing import Any
 from sluice.aws import connect
 from sluice.model.draining import DrainState
 from sluice.model.observed import Lifecycle
-from sluice.model.redriving import JobState
+from sluice.model.redrive_jobs import JobState
 from sluice.ports.errors import PortError
 from sluice.ports.stack import Ports
 from sluice_tools.order_traffic import OrderQueue, Traffic

@@ -7,7 +7,7 @@ import pytest
 
 from sluice.config.fleet import RedriveMode
 from sluice.memory import Call, Crash, Fault, When, at_call, faulty_ports
-from sluice.model.redriving import JobState, Selection
+from sluice.model.redrive_jobs import JobState, Selection
 from sluice.ports.errors import LostAnswerError, PortError, TryLaterError
 from sluice.redriving import fifo_order
 from sluice.redriving.jobs.lifecycle import create_job

@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Page, expect
 from sluice.draining.state_machine import UNDER_WAY
 from sluice.memory import Hook
 from sluice.model.need import Need
-from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry
+from sluice.model.redrive_jobs import JobState
+from sluice.model.redriving import Attribute, Message, QuarantineEntry
 from sluice.widget.messages import PopupContext, render_message_detail
 from sluice.widget.page import render
 from sluice.widget.view import Theme

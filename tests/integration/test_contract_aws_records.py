@@ -22,6 +22,7 @@ from sluice.aws.clients import Clients
 from sluice.aws.ledger.failure_groups import FULL_KEPT_S, RECOUNT_S
 from sluice.aws.ledger.keys import key
 from sluice.aws.table import Table
+from sluice.model.decisions import Action, Decision, Outcome, OutcomeStatus
 from sluice.model.draining import (
     CommandStatus,
     Drain,
@@ -35,18 +36,9 @@ from sluice.model.draining import (
     StopOrder,
 )
 from sluice.model.observed import GroupReading, Lifecycle, Mode
-from sluice.model.planning import (
-    Action,
-    ArrivalMemory,
-    Decision,
-    History,
-    Memory,
-    Outcome,
-    OutcomeStatus,
-    QueueSample,
-    TimedLaunch,
-)
-from sluice.model.redriving import Attribute, HandledLetter, JobState, Message, QuarantineEntry, Remembered
+from sluice.model.planning import ArrivalMemory, History, Memory, QueueSample, TimedLaunch
+from sluice.model.redrive_jobs import JobState
+from sluice.model.redriving import Attribute, HandledLetter, Message, QuarantineEntry, Remembered
 from sluice.model.timing import SPARE_SAMPLES, Timing
 from sluice.ports.errors import NeedsFixError, RefusedError
 from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S

@@ -15,8 +15,9 @@ from sluice.chains import message_of, records_of
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Crash, Decide, Fault, MemoryPorts, When, at_call, faulty_ports, memory_ports
 from sluice.model.chain import KINDS, Step
+from sluice.model.decisions import Action, Decision, Outcome, OutcomeStatus, ReasonCode
 from sluice.model.need import Need
-from sluice.model.planning import Action, Decision, Memory, Outcome, OutcomeStatus, ReasonCode
+from sluice.model.planning import Memory
 from sluice.model.redriving import Message
 from sluice.model.shadow import Shadow
 from sluice.model.timing import Timing

@@ -5,8 +5,9 @@ from typing import Any
 from functions.planner import app
 from sluice.chains import ChainRunner, StepEnd
 from sluice.memory.work_queue import MemoryWorkQueue
+from sluice.model.decisions import Action, OutcomeStatus
 from sluice.model.frozen import replace
-from sluice.model.planning import Action, Memory, OutcomeStatus
+from sluice.model.planning import Memory
 from sluice.model.redriving import Message
 from sluice.model.timing import Timing
 from sluice.planning.service import Invocation, PlannerService

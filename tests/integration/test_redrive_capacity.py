@@ -12,7 +12,8 @@ import pytest
 
 from sluice.aws.ledger.keys import message_key
 from sluice.config.fleet import Fleet, parse
-from sluice.model.redriving import Attribute, JobPacing, JobState, Message, QuarantineEntry, RedriveJob, Selection
+from sluice.model.redrive_jobs import JobPacing, JobState, RedriveJob, Selection
+from sluice.model.redriving import Attribute, Message, QuarantineEntry
 from sluice.redriving.jobs.lifecycle import create_job
 from sluice.redriving.jobs.runner import Runner
 from sluice.redriving.jobs.slices import Slice

@@ -18,7 +18,8 @@ from functions.redriver import app
 from sluice.aws import connect
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
-from sluice.model.redriving import JobState, Message, QuarantineEntry
+from sluice.model.redrive_jobs import JobState
+from sluice.model.redriving import Message, QuarantineEntry
 from sluice.ports.errors import NeedsFixError, TryLaterError
 from sluice.ports.stack import Ports
 from sluice.redriving.commands import ANSWER_S

@@ -9,7 +9,8 @@ from functions.operator import app as operator_app
 from functions.redriver import app
 from sluice.config.fleet import Fleet, parse
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
-from sluice.model.redriving import Attribute, JobPhase, JobState, RedriveJob
+from sluice.model.redrive_jobs import JobPhase, JobState, RedriveJob
+from sluice.model.redriving import Attribute
 from sluice.ports.errors import LostAnswerError, TryLaterError
 from sluice.ports.stack import Ports
 from sluice.redriving.commands import ANSWER_S

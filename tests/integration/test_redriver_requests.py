@@ -6,7 +6,7 @@ import pytest
 
 from functions.operator import app as operator_app
 from functions.redriver import app
-from sluice.model.redriving import JobState
+from sluice.model.redrive_jobs import JobState
 from sluice.redriving.context import MARGIN_S, Invocation
 from sluice_tools.chaos.redrive_queue import as_record
 from tests.support.redrive_chains import go_on

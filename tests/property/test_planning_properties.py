@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sluice.model.decisions import Action, ReasonCode
 from sluice.model.observed import GroupReading, Instance, LaunchFailure, Lifecycle, QueueReading, Reading, Series
-from sluice.model.planning import Action, ExpectedBatch, History, Memory, QueueSample, ReasonCode, Snapshot
+from sluice.model.planning import ExpectedBatch, History, Memory, QueueSample, Snapshot
 from sluice.planning.launch_cost import response_s
 from sluice.planning.learning.periodic_batches import EXPECTED_MAX, PULSES_MAX, learn_batches
 from sluice.planning.supply import Supply

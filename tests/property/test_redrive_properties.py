@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sluice.config.fleet import RedrivePolicy
-from sluice.model.redriving import Attribute, JobState, Message, RedriveJob, VerdictKind
+from sluice.model.redrive_jobs import JobState, RedriveJob
+from sluice.model.redriving import Attribute, Message, VerdictKind
 from sluice.ports.aws_services import QueueFacts
 from sluice.redriving.causes.masking import CAUSE_LIMIT, masked
 from sluice.redriving.failure_groups import Cause, failure_group

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sluice.config.fleet import Fleet
+from sluice.model.decisions import Decision
 from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading
-from sluice.model.planning import Decision, Memory, Snapshot
+from sluice.model.planning import Memory, Snapshot
 from tests.support.planner_world import NINE, known_series, live
 
 

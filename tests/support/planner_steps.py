@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from sluice.config.fleet import Fleet
+from sluice.model.decisions import Decision
 from sluice.model.observed import GroupReading
-from sluice.model.planning import Decision, Estimates, Forecast, Measure, Memory, Snapshot
+from sluice.model.planning import Estimates, Forecast, Measure, Memory, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.assessment import Assessment, assess
 from sluice.planning.learning import learn as learning

@@ -9,8 +9,9 @@ from operator import itemgetter
 from typing import Any, Protocol
 
 from sluice.config.fleet import Fleet, parse
+from sluice.model.decisions import Decision
 from sluice.model.observed import GroupReading, Instance, LaunchFailure, Lifecycle, QueueReading, Reading, Series
-from sluice.model.planning import Decision, Memory, Snapshot
+from sluice.model.planning import Memory, Snapshot
 from tests.support.planner_steps import a_memory, learn_from, plan_for, tick_of
 
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders"

@@ -4,14 +4,7 @@ from dataclasses import fields
 from typing import Any
 
 from sluice.model.frozen import replace
-from sluice.model.redriving import (
-    ActiveMove,
-    JobPacing,
-    JobProgress,
-    JobState,
-    RedriveJob,
-    Selection,
-)
+from sluice.model.redrive_jobs import ActiveMove, JobPacing, JobProgress, JobState, RedriveJob, Selection
 
 PARTS: dict[str, type[Any]] = {
     "selection": Selection,

@@ -6,7 +6,8 @@ from typing import Any
 
 from sluice.config.fleet import Fleet, RedrivePolicy
 from sluice.memory import Call, Fault, MemoryPorts, MemoryQueue, When, faulty_ports, memory_ports, queue_url
-from sluice.model.redriving import Attribute, JobState, Message, QuarantineEntry, RedriveJob
+from sluice.model.redrive_jobs import JobState, RedriveJob
+from sluice.model.redriving import Attribute, Message, QuarantineEntry
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import DeadLetterProcessor

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from sluice.config.fleet import Fleet
-from sluice.model.planning import Decision, Memory, Snapshot
+from sluice.model.decisions import Decision
+from sluice.model.planning import Memory, Snapshot
 from sluice.planning.shadow.replay import ShadowTick, replay
 from sluice.planning.shadow.scorecard import Score, score
 from tests.support.planner_steps import TIMING, tick_of

@@ -7,10 +7,11 @@ from math import ceil, exp
 from typing import Any
 
 from sluice.config.fleet import Fleet
+from sluice.model.decisions import Action, Decision, Figure, Outcome, OutcomeStatus, Reason, ReasonCode
 from sluice.model.draining import Drain, DrainCause, DrainState, Heartbeats, HookAction, LifecycleAction, StopCommand
 from sluice.model.observed import Mode
-from sluice.model.planning import Action, Decision, Figure, Outcome, OutcomeStatus, Reason, ReasonCode
-from sluice.model.redriving import FailureGroup, JobPhase, JobState, LastRedrive, RedriveJob
+from sluice.model.redrive_jobs import JobPhase, JobState, RedriveJob
+from sluice.model.redriving import FailureGroup, LastRedrive
 from sluice.widget.text import Clock
 from sluice.widget.view import FleetDocuments, FleetRecords, Period, View, WidgetSettings
 from tests.support.redrive_jobs import redrive_job

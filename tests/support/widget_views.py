@@ -6,11 +6,12 @@ from functools import cache
 from typing import Any
 
 from sluice.config.fleet import ConfigError, RedriveMode, RedrivePolicy
+from sluice.model.decisions import Action, Decision, Outcome, OutcomeStatus, Reason, ReasonCode
 from sluice.model.draining import DrainState, Retention
 from sluice.model.need import Need
 from sluice.model.observed import Mode
-from sluice.model.planning import Action, Decision, Outcome, OutcomeStatus, Reason, ReasonCode
-from sluice.model.redriving import Attribute, FailureGroup, JobState, LastRedrive, Message, QuarantineEntry
+from sluice.model.redrive_jobs import JobState
+from sluice.model.redriving import Attribute, FailureGroup, LastRedrive, Message, QuarantineEntry
 from sluice.planning.shadow.scorecard import Score, Side
 from sluice.widget.answers import render_answer
 from sluice.widget.messages import PopupContext, render_message_detail, render_message_list

@@ -5,16 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from sluice.model.decisions import Decision, ReasonCode
 from sluice.model.observed import Instance, Lifecycle, Series
-from sluice.model.planning import (
-    ControlMemory,
-    Decision,
-    Estimate,
-    History,
-    QueueSample,
-    ReasonCode,
-    RedeliveryMemory,
-)
+from sluice.model.planning import ControlMemory, Estimate, History, QueueSample, RedeliveryMemory
 from sluice.model.usage import Enough
 from sluice.wording import capitalised, count, duration, exactly, is_are, rate
 from tests.support.planner_steps import a_memory, changed

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from math import inf
 
 from sluice.config.fleet import Fleet, parse
+from sluice.model.decisions import Action
 from sluice.model.observed import QueueReading, Reading, Series
-from sluice.model.planning import Action, Memory, Snapshot
+from sluice.model.planning import Memory, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
 from sluice.planning.metric_reader import reads_each_period

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
+from sluice.model.decisions import Action, Decision, Figure, Outcome, OutcomeStatus, Reason, ReasonCode
 from sluice.model.observed import Mode
-from sluice.model.planning import (
-    Action,
-    Decision,
-    Figure,
-    Outcome,
-    OutcomeStatus,
-    Reason,
-    ReasonCode,
-)
 from sluice.ports.ledger import Ledger
 from tests.integration.contract_worlds import World
 from tests.integration.ledger.samples import FLEET

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.model.redriving import JobState, RedriveJob
+from sluice.model.redrive_jobs import JobState, RedriveJob
 from sluice.ports.errors import ConflictError
 from sluice.ports.ledger import Ledger
 from tests.integration.contract_worlds import World

@@ -19,6 +19,7 @@ import pytest
 from sluice.aws.ledger.forms import RECORD_VERSION
 from sluice.aws.ledger.keys import message_key
 from sluice.model.consumers import UNNAMED, BootState, Consumer, ConsumerStatus, LastReport
+from sluice.model.decisions import Action, ReasonCode
 from sluice.model.draining import (
     Drain,
     DrainCause,
@@ -31,15 +32,13 @@ from sluice.model.draining import (
     SignsOfLife,
     StopCommand,
 )
-from sluice.model.planning import Action, Estimate, Memory, RateMemory, ReasonCode, TimedLaunch
+from sluice.model.planning import Estimate, Memory, RateMemory, TimedLaunch
+from sluice.model.redrive_jobs import JobAction, JobPhase, JobState
 from sluice.model.redriving import (
     BatchClaimRecord,
     Claim,
     FailureGroup,
     HandledLetter,
-    JobAction,
-    JobPhase,
-    JobState,
     LastRedrive,
     QuarantineEntry,
     Remembered,

@@ -6,7 +6,7 @@ import pytest
 
 from sluice.aws.ledger.forms import RECORD_VERSION
 from sluice.aws.ledger.records import JOB
-from sluice.model.redriving import JobState
+from sluice.model.redrive_jobs import JobState
 
 
 @pytest.mark.parametrize(

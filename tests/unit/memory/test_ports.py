@@ -8,10 +8,11 @@ import pytest
 
 from sluice.config.fleet import Fleet, parse
 from sluice.memory import Call, Crash, Fault, MemoryPorts, When, at_call, faulty, faulty_ports, memory_ports, queue_url
+from sluice.model.decisions import Action, Decision, Outcome, OutcomeStatus
 from sluice.model.draining import CommandStatus, Drain, DrainCause, DrainState, StopOrder
 from sluice.model.observed import Mode
-from sluice.model.planning import Action, Decision, Outcome, OutcomeStatus
-from sluice.model.redriving import HandledLetter, JobState, Message, Remembered
+from sluice.model.redrive_jobs import JobState
+from sluice.model.redriving import HandledLetter, Message, Remembered
 from sluice.ports.errors import TryLaterError
 from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S
 from sluice.ports.ledger.decisions import DECISIONS_KEPT_S

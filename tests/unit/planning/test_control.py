@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from sluice.model.decisions import Action, ReasonCode
 from sluice.model.observed import GroupReading, Mode
-from sluice.model.planning import Action, ControlMemory, ReasonCode, Snapshot
+from sluice.model.planning import ControlMemory, Snapshot
 from sluice.planning.control import READ_WITHIN_S, learn_control
 from tests.support.planner_steps import a_memory
 from tests.support.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from sluice.model.decisions import Action, Decision, ReasonCode
 from sluice.model.observed import Mode
-from sluice.model.planning import Action, Decision, Memory, ReasonCode
+from sluice.model.planning import Memory
 from tests.support.planner_steps import learn_from, plan_for, remember_need
 from tests.support.planner_world import a_fleet, a_group, a_queue, clock, decide, seen, watched
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sluice.model.decisions import Decision, ReasonCode
 from sluice.model.observed import Series
-from sluice.model.planning import Decision, Estimate, Memory, ReasonCode
+from sluice.model.planning import Estimate, Memory
 from sluice.model.usage import Enough, Throughput
 from sluice.planning.learning.throughput import by_units_at_work, learn_completed, useful
 from tests.support.consumer_world import ConsumerWorld, Message

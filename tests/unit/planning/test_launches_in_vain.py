@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from sluice.model.decisions import Decision, Reason, ReasonCode
 from sluice.model.observed import GroupReading, Series
-from sluice.model.planning import Decision, Estimate, LaunchMemory, QueueSample, Reason, ReasonCode, Snapshot
+from sluice.model.planning import Estimate, LaunchMemory, QueueSample, Snapshot
 from sluice.planning.learning.launch_lives import learn_lives
 from tests.support.planner_steps import a_memory, learn_from
 from tests.support.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen, watched

@@ -4,17 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from sluice.model.decisions import Action, Decision, Reason, ReasonCode
 from sluice.model.observed import Lifecycle, Series
-from sluice.model.planning import (
-    Action,
-    Decision,
-    Estimate,
-    ExpectedBatch,
-    Memory,
-    QueueSample,
-    Reason,
-    ReasonCode,
-)
+from sluice.model.planning import Estimate, ExpectedBatch, Memory, QueueSample
 from sluice.planning import limits
 from sluice.planning.limits import LIMITS
 from tests.support.planner_steps import a_memory, assess_for, changed, learn_from, plan_for, remember_need

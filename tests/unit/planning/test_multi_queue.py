@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from sluice.model.decisions import Action, ReasonCode
 from sluice.model.observed import QueueReading, Reading, Series
-from sluice.model.planning import Action, Estimate, ExpectedBatch, History, Memory, ReasonCode, Snapshot
+from sluice.model.planning import Estimate, ExpectedBatch, History, Memory, Snapshot
 from sluice.planning.deadlines import need
 from sluice.planning.demand import QueueDemand
 from sluice.planning.multi_queue import needs, pooled

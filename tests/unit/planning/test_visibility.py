@@ -9,8 +9,9 @@ import pytest
 
 from sluice.memory.edges import MemorySignals
 from sluice.memory.queue import MemoryQueue
+from sluice.model.decisions import Decision, ReasonCode
 from sluice.model.observed import QueueReading, Series
-from sluice.model.planning import Decision, History, Memory, QueueSample, ReasonCode, RedeliveryMemory
+from sluice.model.planning import History, Memory, QueueSample, RedeliveryMemory
 from sluice.model.redriving import Message
 from sluice.model.timing import Timing
 from sluice.planning.multi_queue import pooled

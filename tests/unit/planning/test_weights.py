@@ -5,8 +5,9 @@ from itertools import cycle
 
 import pytest
 
+from sluice.model.decisions import ReasonCode
 from sluice.model.observed import GroupReading, Instance, Lifecycle
-from sluice.model.planning import Memory, ReasonCode, Snapshot
+from sluice.model.planning import Memory, Snapshot
 from sluice.planning.shadow.scorecard import score
 from tests.support.planner_steps import learn_from, plan_for, rate_of, replay_for
 from tests.support.planner_world import NINE, Unit, World, a_fleet, a_queue, decide, seen, watched

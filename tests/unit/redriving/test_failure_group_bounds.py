@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from sluice.memory import Call, faulty_ports
-from sluice.model.redriving import FailureGroup, JobState, Selection
+from sluice.model.redrive_jobs import JobState, Selection
+from sluice.model.redriving import FailureGroup
 from sluice.ports.ledger.failure_groups import EMPTY_GROUPS_KEPT_S
 from sluice.redriving.failure_groups import GROUPS_MAX, OVERFLOW, Cause
 from sluice.redriving.jobs.lifecycle import create_job

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.memory import Crash, When
-from sluice.model.redriving import JobState
+from sluice.model.redrive_jobs import JobState
 from sluice.ports.errors import NeedsFixError, PortError, TryLaterError
 from sluice.redriving.fifo_order import LAST_BY_S, Cut, arranged, cut_of, settles_within_s, uniform_of
 from sluice.redriving.letter_history import LetterPast

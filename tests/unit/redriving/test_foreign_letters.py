@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from sluice.model.redriving import Attribute, JobState, RedriveJob
+from sluice.model.redrive_jobs import JobState, RedriveJob
+from sluice.model.redriving import Attribute
 from sluice.redriving.foreign_letters import foreign_letter
 from tests.support.redrive_worlds import World, letter, text
 

@@ -5,9 +5,11 @@ import pytest
 from sluice.chains import RETRY_S
 from sluice.memory import Call, Crash, Decide, Fault, When, faulty_ports
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import Attribute, JobPhase, JobState, LastRedrive, Message, RedriveJob, Selection
+from sluice.model.redrive_jobs import JobPhase, JobState, RedriveJob, Selection
+from sluice.model.redriving import Attribute, LastRedrive, Message
 from sluice.ports.errors import ConflictError, LostAnswerError, NeedsFixError, TryLaterError
-from sluice.redriving.jobs.lifecycle import create_job, preview, stop_job, update_job
+from sluice.redriving.jobs.lifecycle import create_job, stop_job, update_job
+from sluice.redriving.jobs.preview import preview
 from sluice.redriving.jobs.runner import HIDDEN_WAIT_MAX_S
 from sluice.redriving.jobs.slices import READ_AGAIN_S, retries_in
 from sluice.redriving.message_copy import ATTEMPTS, COPY_OF, body_key

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sluice.config.fleet import Otherwise, RedrivePolicy
-from sluice.model.redriving import Attribute, JobState, Message, Verdict, VerdictKind
+from sluice.model.redrive_jobs import JobState
+from sluice.model.redriving import Attribute, Message, Verdict, VerdictKind
 from sluice.ports.aws_services import QueueFacts
 from sluice.redriving.causes.masking import masked
 from sluice.redriving.failure_groups import SOURCE, Cause, failure_group

@@ -4,7 +4,7 @@ import pytest
 
 from sluice.memory import Fault, When, faulty_ports
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import JobState, Selection
+from sluice.model.redrive_jobs import JobState, Selection
 from sluice.ports.errors import LostAnswerError, TryLaterError
 from sluice.ports.stack import Ports
 from sluice.redriving.jobs.lifecycle import create_job

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import pytest
 
 from sluice.memory import Fault, When, faulty_ports
-from sluice.model.redriving import Attribute, JobState, Message
+from sluice.model.redrive_jobs import JobState
+from sluice.model.redriving import Attribute, Message
 from sluice.ports.errors import LostAnswerError
 from sluice.redriving.message_copy import ATTEMPTS
 from sluice.redriving.verdict import TWICE

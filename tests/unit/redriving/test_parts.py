@@ -7,16 +7,8 @@ from typing import Any, cast
 import pytest
 
 from sluice.memory import Call, Fault, MemoryQueue, When, faulty_ports
-from sluice.model.redriving import (
-    Attribute,
-    BatchClaimRecord,
-    Claim,
-    JobPhase,
-    JobState,
-    Message,
-    RedriveJob,
-    Selection,
-)
+from sluice.model.redrive_jobs import JobPhase, JobState, RedriveJob, Selection
+from sluice.model.redriving import Attribute, BatchClaimRecord, Claim, Message
 from sluice.ports.aws_services import BatchAnswer, Queue
 from sluice.ports.errors import LostAnswerError, TryLaterError
 from sluice.ports.stack import Ports

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sluice.memory import Call, Crash, Fault, When, faulty_ports
-from sluice.model.redriving import Attribute, JobState, RedriveJob, Selection
+from sluice.model.redrive_jobs import JobState, RedriveJob, Selection
+from sluice.model.redriving import Attribute
 from sluice.ports.errors import TryLaterError
 from sluice.redriving.failure_groups import CAUSE, SOURCE
 from sluice.redriving.jobs.lifecycle import create_job, stop_job

@@ -8,18 +8,12 @@ import pytest
 
 from sluice.memory import Call, Fault, When, faulty_ports
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import JobPhase, JobState, RedriveJob, Selection
+from sluice.model.redrive_jobs import JobPhase, JobState, RedriveJob, Selection
 from sluice.ports.aws_services import MOVE_MAX_PER_S
 from sluice.ports.errors import NeedsFixError, PortError, RefusedError, TryLaterError
-from sluice.redriving.jobs.lifecycle import (
-    create_job,
-    pause_job,
-    preview,
-    resume_job,
-    stop_job,
-    target_in,
-)
+from sluice.redriving.jobs.lifecycle import create_job, pause_job, resume_job, stop_job
 from sluice.redriving.jobs.move_task import watch_move
+from sluice.redriving.jobs.preview import preview, target_in
 from sluice.redriving.jobs.rules import MOVE_COUNT_MIN, MOVE_NOTE, forecast
 from tests.support.redrive_jobs import changed_job, redrive_job
 from tests.support.redrive_worlds import SOON, START, World, fleet

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sluice.memory import Crash, When
-from sluice.model.redriving import Attribute, JobState, Message
+from sluice.model.redrive_jobs import JobState
+from sluice.model.redriving import Attribute, Message
 from sluice.ports.aws_services import BatchAnswer, QueueFacts
 from sluice.ports.errors import LostAnswerError, NeedsFixError, RefusedError, TryLaterError
 from sluice.ports.stack import Ports

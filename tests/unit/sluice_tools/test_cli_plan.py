@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from sluice.model.planning import Decision, Memory, Snapshot
+from sluice.model.decisions import Decision
+from sluice.model.planning import Memory, Snapshot
 from sluice_tools import cli
 from sluice_tools.commands.frame import ExitCode
 from sluice_tools.plan import plan

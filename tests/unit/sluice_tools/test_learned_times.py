@@ -10,7 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sluice.memory import memory_ledger
-from sluice.model.planning import Decision, Estimate, Outcome, OutcomeStatus, Reason, ReasonCode
+from sluice.model.decisions import Decision, Outcome, OutcomeStatus, Reason, ReasonCode
+from sluice.model.planning import Estimate
 from sluice.onboarding.account import QueueRecord
 from sluice_tools import learned_times
 from sluice_tools.learned_times import judged, learned_warnings

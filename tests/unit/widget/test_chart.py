@@ -5,8 +5,9 @@ from itertools import pairwise
 
 import pytest
 
+from sluice.model.decisions import OutcomeStatus
 from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading
-from sluice.model.planning import Memory, OutcomeStatus, Snapshot
+from sluice.model.planning import Memory, Snapshot
 from sluice.widget.chart.drawing import render_chart
 from sluice.widget.chart.samples import Sample, sample_of
 from sluice.widget.chart.scales import tick_moments

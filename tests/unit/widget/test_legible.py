@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from sluice.model.decisions import Figure, OutcomeStatus
 from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading
-from sluice.model.planning import Figure, Memory, OutcomeStatus, Snapshot
-from sluice.model.redriving import Attribute, JobState, LastRedrive, Message, QuarantineEntry
+from sluice.model.planning import Memory, Snapshot
+from sluice.model.redrive_jobs import JobState
+from sluice.model.redriving import Attribute, LastRedrive, Message, QuarantineEntry
 from sluice.widget.answers import render_answer
 from sluice.widget.figures import labelled
 from sluice.widget.messages import PopupContext, render_message_detail, render_message_list

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from sluice.config.fleet import ConfigError, DrainPolicy, RedriveMode, RedrivePolicy
+from sluice.model.decisions import OutcomeStatus, Reason, ReasonCode
 from sluice.model.draining import DrainOutcome, DrainState, Heartbeats, Retention, SignsOfLife
 from sluice.model.observed import Mode
-from sluice.model.planning import OutcomeStatus, Reason, ReasonCode
-from sluice.model.redriving import JobAction, JobState, Message, QuarantineEntry, Release, Selection
+from sluice.model.redrive_jobs import JobAction, JobState, Release, Selection
+from sluice.model.redriving import Message, QuarantineEntry
 from sluice.widget.answers import render_answer
 from sluice.widget.messages import PopupContext, render_message_detail, render_message_list
 from sluice.widget.page import render, render_problems

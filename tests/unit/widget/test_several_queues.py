@@ -7,8 +7,8 @@ import pytest
 
 from sluice.config.fleet import ConfigError, Fleet, parse
 from sluice.memory import queue_url
-from sluice.model.planning import Figure
-from sluice.model.redriving import JobState
+from sluice.model.decisions import Figure
+from sluice.model.redrive_jobs import JobState
 from sluice.widget.answers import render_answer
 from sluice.widget.page import render
 from sluice.widget.view import Theme

@@ -10,10 +10,11 @@ import pytest
 
 from sluice.config.fleet import ConfigError, DrainPolicy, RedriveMode, RedrivePolicy
 from sluice.config.history import DrainOnly
+from sluice.model.decisions import OutcomeStatus
 from sluice.model.draining import DrainCause, DrainOutcome, DrainState, Heartbeats, Retention, SignsOfLife
 from sluice.model.observed import Mode
-from sluice.model.planning import OutcomeStatus
-from sluice.model.redriving import JobAction, JobState, LastRedrive, RedriveJob
+from sluice.model.redrive_jobs import JobAction, JobState, RedriveJob
+from sluice.model.redriving import LastRedrive
 from sluice.planning.shadow.scorecard import Score, Side
 from sluice.ports.errors import NeedsFixError
 from sluice.ports.stack import Ports

@@ -25,7 +25,8 @@ from sluice.aws.queue_batches import (
 )
 from sluice.aws.queue_messages import SYSTEM_ATTRIBUTES, entry_of, is_fifo, message_of
 from sluice.model.observed import QueueReading, Reading
-from sluice.model.redriving import Message, MoveTask
+from sluice.model.redrive_jobs import MoveTask
+from sluice.model.redriving import Message
 from sluice.ports.aws_services import EARLIER_FAILED, BatchAnswer, QueueFacts
 from sluice.ports.errors import LostAnswerError, PortError, RefusedError, TryLaterError, answer_of
 

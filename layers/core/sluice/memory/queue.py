@@ -18,7 +18,8 @@ from sluice.memory.queue_moves import MoveTasks
 from sluice.memory.queue_state import COUNTING_PERIOD_S, HeldMessage, QueueState, as_received, order_of
 from sluice.model.frozen import replace
 from sluice.model.observed import QueueReading, Reading, Series
-from sluice.model.redriving import Attribute, Message, MoveTask
+from sluice.model.redrive_jobs import MoveTask
+from sluice.model.redriving import Attribute, Message
 from sluice.ports.aws_services import EARLIER_FAILED, MOVE_MAX_PER_S, BatchAnswer, QueueFacts
 from sluice.ports.errors import NeedsFixError, PortError, RefusedError, TryLaterError, answer_of
 from sluice.ports.ledger.send_claims import BATCH_CLAIM_MAX

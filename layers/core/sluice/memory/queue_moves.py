@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sluice.memory.queue_state import QueueState
 from sluice.model.frozen import replace
-from sluice.model.redriving import MoveTask
+from sluice.model.redrive_jobs import MoveTask
 from sluice.ports.errors import RefusedError
 
 MOVES_LISTED = 10  # the most that ListMessageMoveTasks answers

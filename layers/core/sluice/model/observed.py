@@ -35,6 +35,11 @@ class Series:
             first -= 1
         return self.points[first:]
 
+    def ended(self, since: float, until: float) -> list[tuple[float, float, float]]:
+        """(start, end, count) of the periods that begin at `since` or later and have ended by `until`; ascending."""
+        periods = [(start_at, start_at + self.period_s, count) for start_at, count in self.since(since)]
+        return [period for period in periods if period[1] <= until]
+
 
 @dataclass(frozen=True, slots=True)
 class QueueReading:

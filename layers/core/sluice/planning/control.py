@@ -6,9 +6,10 @@ Twice in half an hour may be an operator's doing. Three times are another contro
 changes, and each round costs launches. Then the planner leaves the capacity as it is, and says so.
 """
 
+from sluice.model.decisions import Decision
 from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Mode
-from sluice.model.planning import ControlMemory, Decision
+from sluice.model.planning import ControlMemory
 from sluice.planning.assessment import Assessment
 from sluice.planning.learning.significance import RECENT, RECENT_S
 from sluice.planning.wish import Wish

@@ -7,9 +7,9 @@ is whole sentences. Limits write their own clauses, beside the branch that each 
 from collections.abc import Iterator, Sequence
 from math import ceil
 
+from sluice.model.decisions import Figure, Reason
 from sluice.model.frozen import replace
 from sluice.model.observed import Reading
-from sluice.model.planning import Figure, Reason
 from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import TINY, lateness_s
 from sluice.planning.demand import QueueDemand, value

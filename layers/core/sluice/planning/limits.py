@@ -11,8 +11,8 @@ Keep `LIMITS` in the order of `ReasonCode`.
 from collections.abc import Callable, Iterator
 from math import ceil, exp, floor
 
+from sluice.model.decisions import ReasonCode
 from sluice.model.observed import Lifecycle, Mode, capacity
-from sluice.model.planning import ReasonCode
 from sluice.planning.assessment import Assessment
 from sluice.planning.consumption import is_protected_idle, nothing_received
 from sluice.planning.control import other_controller

@@ -21,8 +21,9 @@ Invariants
 """
 
 from sluice.config.fleet import Fleet
+from sluice.model.decisions import Action, Decision, Reason, ReasonCode
 from sluice.model.frozen import replace
-from sluice.model.planning import Action, Decision, Estimates, Memory, Reason, ReasonCode, Snapshot
+from sluice.model.planning import Estimates, Memory, Snapshot
 from sluice.model.timing import Timing
 from sluice.model.usage import NeedWindow
 from sluice.planning import explanation, visibility

@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.model.planning import Decision, OutcomeStatus, ReasonCode, Snapshot
+from sluice.model.decisions import Decision, OutcomeStatus, ReasonCode
+from sluice.model.planning import Snapshot
 from sluice.planning.shadow.scorecard import late, score
 from sluice.planning.tick import TickResult
 from sluice.ports.errors import NeedsFixError, PortError

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sluice.config.fleet import Fleet
+from sluice.model.decisions import Decision
 from sluice.model.frozen import replace
-from sluice.model.planning import Decision, Memory
+from sluice.model.planning import Memory
 from sluice.model.timing import Timing
 from sluice.planning.observing import Observed, Observer
 from sluice.planning.reports import Answer, Reporter, to_answer

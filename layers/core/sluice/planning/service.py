@@ -19,10 +19,11 @@ from sluice import notices
 from sluice.chains import ChainRunner, next_on_grid
 from sluice.config.fleet import Fleet
 from sluice.model.chain import KINDS, Chain, Next
+from sluice.model.decisions import OutcomeStatus
 from sluice.model.frozen import replace
 from sluice.model.need import ReportedNeed
 from sluice.model.payload_error import PayloadError
-from sluice.model.planning import Memory, OutcomeStatus
+from sluice.model.planning import Memory
 from sluice.model.queue_metrics import QueueMetrics
 from sluice.model.timing import Timing
 from sluice.notices import Change

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sluice.config.fleet import Fleet
+from sluice.model.decisions import Decision, Outcome, OutcomeStatus
 from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import Mode
-from sluice.model.planning import Decision, Memory, OnRecord, Outcome, OutcomeStatus, Snapshot
+from sluice.model.planning import Memory, OnRecord, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.learning.learn import learn
 from sluice.planning.observing import Observed

@@ -16,9 +16,10 @@ hidden   More messages are in flight than were received in an hour, in the time 
 from collections.abc import Iterator, Sequence
 from math import sqrt
 
+from sluice.model.decisions import Reason, ReasonCode
 from sluice.model.frozen import dataclass
 from sluice.model.observed import QueueReading
-from sluice.model.planning import Estimates, Memory, QueueSample, Reason, ReasonCode
+from sluice.model.planning import Estimates, Memory, QueueSample
 from sluice.model.timing import Timing
 from sluice.planning.assessment import Assessment
 from sluice.planning.demand import value

@@ -15,7 +15,8 @@ from sluice.model.draining import CommandStatus, HookAction, HookResult, Schedul
 from sluice.model.frozen import dataclass
 from sluice.model.launches import Launch
 from sluice.model.observed import GroupReading, Membership, QueueReading
-from sluice.model.redriving import Message, MoveTask
+from sluice.model.redrive_jobs import MoveTask
+from sluice.model.redriving import Message
 from sluice.ports.errors import PortError
 
 SIGNALS_WINDOW_S = 3 * 3_600.0  # CloudWatch keeps 60 s points for 15 days, and answers 3 h of them in one page

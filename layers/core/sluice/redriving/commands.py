@@ -9,21 +9,13 @@ from contextlib import suppress
 from sluice.config.fleet import Fleet, QueuePolicy, RedriveMode
 from sluice.model.frozen import dataclass, replace
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import JobPacing, JobState, RedriveJob
+from sluice.model.redrive_jobs import JobPacing, JobState, RedriveJob
 from sluice.ports.errors import PortError
 from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.context import Answer, RedriveContext
 from sluice.redriving.failure_groups import queue_name, source_of
-from sluice.redriving.jobs.lifecycle import (
-    Target,
-    create_job,
-    pause_job,
-    preview,
-    resume_job,
-    sources_of,
-    stop_job,
-    target_in,
-)
+from sluice.redriving.jobs.lifecycle import create_job, pause_job, resume_job, stop_job
+from sluice.redriving.jobs.preview import Target, preview, sources_of, target_in
 from sluice.redriving.jobs.rules import MOVE_NOTE
 from sluice.redriving.letter_results import LetterOutcome
 from sluice.redriving.payloads import (

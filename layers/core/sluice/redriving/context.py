@@ -10,14 +10,14 @@ from sluice.config.fleet import Fleet, QueuePolicy
 from sluice.model.chain import Chain, Next
 from sluice.model.frozen import dataclass
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import RedriveJob
+from sluice.model.redrive_jobs import RedriveJob
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import ConflictError, NeedsFixError, PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.dead_letters import DeadLetterProcessor
 from sluice.redriving.jobs.answers import job_to_answer
-from sluice.redriving.jobs.lifecycle import dead_letter_queues, sources_of, target_in
+from sluice.redriving.jobs.preview import dead_letter_queues, sources_of, target_in
 from sluice.redriving.jobs.runner import MoveUse, Runner
 from sluice.redriving.jobs.slices import SLICE_S, Slice, chain_id, fleet_of, retries_in
 from sluice.redriving.letter_results import DeadLetterResult, LetterOutcome

@@ -14,16 +14,8 @@ from collections.abc import Callable
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
 from sluice.model.payload_error import PayloadError
-from sluice.model.redriving import (
-    JobAction,
-    JobPhase,
-    JobProgress,
-    JobState,
-    Message,
-    QuarantineEntry,
-    RedriveJob,
-    Selection,
-)
+from sluice.model.redrive_jobs import JobAction, JobPhase, JobProgress, JobState, RedriveJob, Selection
+from sluice.model.redriving import Message, QuarantineEntry
 from sluice.ports.aws_services import archive_key
 from sluice.ports.errors import RefusedError
 from sluice.ports.ledger import RedriverLedger

@@ -9,7 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from sluice.model.payload_error import PayloadError
 from sluice.model.queue_names import same_queue
-from sluice.model.redriving import Attribute, Message, Selection
+from sluice.model.redrive_jobs import Selection
+from sluice.model.redriving import Attribute, Message
 from sluice.redriving.failure_groups import queue_name
 from sluice.redriving.peek import PEEK_MAX
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import htpy
 
-from sluice.model.redriving import JobState
+from sluice.model.redrive_jobs import JobState
 from sluice.widget.elements import and_more, call_action, fold_mark, payload_note, scrolling_text, sized
 from sluice.widget.names import plain_name, quoted
 from sluice.widget.redrive_buttons import counted_rate

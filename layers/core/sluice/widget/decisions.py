@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import htpy
 
-from sluice.model.planning import Action, Decision, Outcome, OutcomeStatus
+from sluice.model.decisions import Action, Decision, Outcome, OutcomeStatus
 from sluice.widget.elements import fold_mark, for_screen_readers
 from sluice.widget.figures import labelled
 from sluice.widget.text import UNKNOWN, counted, duration, safe_text

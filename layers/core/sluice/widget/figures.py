@@ -7,7 +7,7 @@ shown by that name, without a unit; a test finds it.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from sluice.model.planning import Figure
+from sluice.model.decisions import Figure
 from sluice.widget.text import UNKNOWN, counted, duration, number
 from sluice.wording import exactly
 

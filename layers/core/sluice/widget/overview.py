@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import htpy
 
 from sluice.config.fleet import Fleet
+from sluice.model.decisions import Decision
 from sluice.model.need import Need
 from sluice.model.observed import Mode
-from sluice.model.planning import Decision
 from sluice.notices import REASONS
 from sluice.widget.attention import needs_of, rank
 from sluice.widget.chart.samples import VISIBLE, figure_value

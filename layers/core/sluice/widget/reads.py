@@ -12,10 +12,11 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from sluice.config.fleet import Fleet
+from sluice.model.decisions import Decision, Outcome
 from sluice.model.draining import Drain, DrainState
 from sluice.model.payload_error import PayloadError
-from sluice.model.planning import Decision, Outcome
-from sluice.model.redriving import Attribute, FailureGroup, JobState, QuarantineEntry
+from sluice.model.redrive_jobs import JobState
+from sluice.model.redriving import Attribute, FailureGroup, QuarantineEntry
 from sluice.ports.aws_services import LoadedFleets
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import ConsoleLedger

@@ -2,7 +2,8 @@
 
 import htpy
 
-from sluice.model.redriving import FailureGroup, JobState, RedriveJob
+from sluice.model.redrive_jobs import JobState, RedriveJob
+from sluice.model.redriving import FailureGroup
 from sluice.redriving.jobs.lifecycle import ACTIVE_STATES
 from sluice.redriving.jobs.rules import forecast
 from sluice.widget.elements import and_more, call_action, fraction, progress_bar, unread_section

@@ -3,7 +3,7 @@
 import htpy
 
 from sluice.config.fleet import Fleet
-from sluice.model.planning import Decision
+from sluice.model.decisions import Decision
 from sluice.widget.chart.samples import OLDEST_WAIT, VISIBLE, figure_value, oldest_wait_s
 from sluice.widget.text import UNKNOWN, counted, number
 from sluice.widget.view import Source, View

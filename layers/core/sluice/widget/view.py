@@ -5,10 +5,11 @@ from enum import StrEnum
 
 from sluice.config.fleet import ConfigError, Fleet
 from sluice.config.history import DrainOnly
+from sluice.model.decisions import Decision, Outcome
 from sluice.model.draining import Drain
 from sluice.model.need import Need
-from sluice.model.planning import Decision, Outcome
-from sluice.model.redriving import FailureGroup, RedriveJob
+from sluice.model.redrive_jobs import RedriveJob
+from sluice.model.redriving import FailureGroup
 from sluice.planning.shadow.scorecard import Score
 from sluice.widget.text import Clock
 

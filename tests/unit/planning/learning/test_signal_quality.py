@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from sluice.model.decisions import ReasonCode
 from sluice.model.observed import QueueReading, Reading, Series
-from sluice.model.planning import Estimate, History, Memory, QueueSample, ReasonCode, RedeliveryMemory
+from sluice.model.planning import Estimate, History, Memory, QueueSample, RedeliveryMemory
 from sluice.planning.learning import redeliveries
 from tests.support.planner_steps import a_memory, assess_for, changed, learn_from, plan_for, rate_of, remember_need
 from tests.support.planner_world import NINE, World, a_fleet, a_group, a_queue, seen

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sluice.model.decisions import Action, Decision
 from sluice.model.observed import GroupReading, Lifecycle, Mode
-from sluice.model.planning import Action, Decision
 from sluice_tools.backtest.conditions import Conditions
 from sluice_tools.backtest.policies import make
 from sluice_tools.backtest.policies import sluice as policy

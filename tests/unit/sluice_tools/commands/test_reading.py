@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from sluice.memory import Call, Fault, When, faulty_ports
-from sluice.model.redriving import Attribute, JobState, Message
+from sluice.model.redrive_jobs import JobState
+from sluice.model.redriving import Attribute, Message
 from sluice.ports.errors import NeedsFixError
 from sluice.widget import reads
 from sluice_tools import cli

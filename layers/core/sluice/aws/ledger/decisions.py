@@ -7,7 +7,7 @@ from math import inf
 from sluice.aws.ledger.keys import PAST_ALL, key, ms, partition, ttl
 from sluice.aws.ledger.records import DECISION, Recorded, readable
 from sluice.aws.table import Item, Table, Value, typed_all
-from sluice.model.planning import Decision, Outcome
+from sluice.model.decisions import Decision, Outcome
 from sluice.ports.errors import PortError
 from sluice.ports.ledger.decisions import DECISIONS_KEPT_S
 

@@ -3,7 +3,7 @@
 from sluice.aws.ledger.keys import PAST_ALL, RUNNING_JOBS, key, running_job_key, ttl
 from sluice.aws.ledger.records import JOB, RUNNING_JOB, conflict, list_all, one, versioned
 from sluice.aws.table import Table, text, typed_all
-from sluice.model.redriving import RedriveJob
+from sluice.model.redrive_jobs import RedriveJob
 from sluice.ports.ledger.jobs import JOBS_KEPT_S
 
 

@@ -13,12 +13,14 @@ from sluice.aws.ledger.forms import Form, ItemForm, UnreadableError
 from sluice.aws.ledger.keys import PAST_ALL, key, partition, ttl
 from sluice.aws.table import Item, Table, Value, text, typed_all
 from sluice.model.consumers import Consumer
+from sluice.model.decisions import Decision, Outcome
 from sluice.model.draining import Drain
 from sluice.model.launches import Launch
 from sluice.model.need import ReportedNeed
-from sluice.model.planning import Decision, Memory, Outcome, TimedLaunch
+from sluice.model.planning import Memory, TimedLaunch
 from sluice.model.queue_metrics import QueueMetrics
-from sluice.model.redriving import HandledLetter, QuarantineEntry, RedriveJob
+from sluice.model.redrive_jobs import RedriveJob
+from sluice.model.redriving import HandledLetter, QuarantineEntry
 from sluice.ports.errors import ConflictError, NeedsFixError
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import inf
 
 from sluice.memory.clock import Clock
-from sluice.model.planning import Decision, Outcome
+from sluice.model.decisions import Decision, Outcome
 from sluice.ports.errors import PortError
 from sluice.ports.ledger.decisions import DECISIONS_KEPT_S
 

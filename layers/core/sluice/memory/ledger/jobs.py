@@ -3,7 +3,7 @@
 from sluice.memory.clock import Clock
 from sluice.memory.ledger.versions import check
 from sluice.model.frozen import replace
-from sluice.model.redriving import RedriveJob
+from sluice.model.redrive_jobs import RedriveJob
 from sluice.ports.ledger.jobs import JOBS_KEPT_S
 
 

@@ -19,8 +19,17 @@ from math import inf
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
-from sluice.model.observed import GroupReading, Lifecycle, capacity
-from sluice.model.planning import CountState, Estimates, Forecast, Memory, RateMemory, SafetyMargin, Snapshot
+from sluice.model.observed import GroupReading, Lifecycle, QueueReading, capacity
+from sluice.model.planning import (
+    CountState,
+    Estimates,
+    Forecast,
+    Memory,
+    QueueSample,
+    RateMemory,
+    SafetyMargin,
+    Snapshot,
+)
 from sluice.model.timing import Timing
 from sluice.model.usage import Enough, Spending
 from sluice.planning.control import learn_control
@@ -221,18 +230,6 @@ def _learn_from_group(
     launches = learn_lead_time(learned.launches, before.samples, queue, group, timing=timing, at=at)
     newest = before.samples[-1] if before.samples else None
     launches = learn_lives(launches, before.launches.under_way, newest, group, alive_s=lived_s(known.lead_s), at=at)
-    margin = SafetyMargin()  # of a shared fleet: its oldest message may be of a queue whose messages may be old
-    if not fleet.shared:
-        margin = safety_margin.judged(
-            before.margin,
-            before.service_rate.estimate,
-            samples,
-            queue,
-            target_wait_s=fleet.target_wait_s,
-            timing=timing,
-            learned_at=before.learned_at,
-            at=at,
-        )
     return replace(
         learned,
         learned_at=at,
@@ -240,9 +237,27 @@ def _learn_from_group(
         spending=_learn_spending(before, group, timing, at),
         samples=samples,
         redeliveries=returned,
-        margin=margin,
+        margin=_learn_margin(before, samples, queue, fleet, timing, at=at),
         control=learn_control(before.control, group, fleet.mode, at),
         queues=queues,
+    )
+
+
+def _learn_margin(
+    before: Memory, samples: tuple[QueueSample, ...], queue: QueueReading, fleet: Fleet, timing: Timing, *, at: float
+) -> SafetyMargin:
+    """The safety margin; of a shared fleet none: its oldest message may be of a queue whose messages may be old."""
+    if fleet.shared:
+        return SafetyMargin()
+    return safety_margin.judged(
+        before.margin,
+        before.service_rate.estimate,
+        samples,
+        queue,
+        target_wait_s=fleet.target_wait_s,
+        timing=timing,
+        learned_at=before.learned_at,
+        at=at,
     )
 
 

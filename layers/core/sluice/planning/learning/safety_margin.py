@@ -20,9 +20,10 @@ margin beyond the usual guard.
 
 from collections.abc import Mapping
 
+from sluice.model.decisions import Decision, Figure, ReasonCode
 from sluice.model.frozen import replace
 from sluice.model.observed import Mode, QueueReading
-from sluice.model.planning import Decision, Estimate, Figure, QueueSample, ReasonCode, SafetyMargin
+from sluice.model.planning import Estimate, QueueSample, SafetyMargin
 from sluice.model.timing import Timing
 from sluice.planning.launch_cost import patience_s
 from sluice.planning.learning.forecasting import DAY_S

@@ -136,7 +136,6 @@ def learn_service_rate(
     """
     if deleted is None or not deleted.points or not samples:
         return memory
-    period_s = deleted.period_s
     until = min(now, samples[-1].at)
     message_s = _message_s(memory.estimate, fleet)
     memory = _learn_saturated(
@@ -144,10 +143,7 @@ def learn_service_rate(
     )
     learned_until, evidence, estimate = memory.learned_until, memory.completed, memory.estimate
     outliers = memory.outlier_run
-    for start_at, deletions in deleted.since(learned_until):
-        end_at = start_at + period_s
-        if end_at > until:
-            break
+    for start_at, end_at, deletions in deleted.ended(learned_until, until):
         learned_until = end_at
         during = covering(samples, start_at, end_at)
         count, failing = _worked_on(returned, poison, (start_at, deletions), evidence)
@@ -187,10 +183,7 @@ def _learn_saturated(
     """
     throughput, enough, period_s = memory.throughput, memory.enough, deleted.period_s
     spread = memory.spread
-    for start_at, count in deleted.since(memory.learned_until):
-        end_at = start_at + period_s
-        if end_at > until:
-            break
+    for start_at, end_at, count in deleted.ended(memory.learned_until, until):
         if (count <= 0.0 and message_s <= period_s) or redeliveries.came_back_in(returned.history, start_at) > 0.0:
             continue
         during = covering(samples, start_at, end_at)

@@ -13,9 +13,10 @@ is removed: what arrived may have arrived right after the sample before it.
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html
 """
 
+from sluice.model.decisions import Figure
 from sluice.model.frozen import replace
 from sluice.model.observed import QueueReading
-from sluice.model.planning import Figure, History, Memory, QueueSample, Snapshot
+from sluice.model.planning import History, Memory, QueueSample, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.launch_cost import patience_s
 from sluice.planning.learning.redeliveries import returning_per_s

@@ -32,9 +32,10 @@ from collections.abc import Sequence
 from math import ceil
 
 from sluice.config.fleet import Fleet
+from sluice.model.decisions import Decision
 from sluice.model.frozen import dataclass, replace
 from sluice.model.observed import GroupReading, Lifecycle, QueueReading, capacity
-from sluice.model.planning import Decision, Estimates, Memory, QueueMemory, Snapshot
+from sluice.model.planning import Estimates, Memory, QueueMemory, Snapshot
 from sluice.model.shadow import Batch, RealGroup, ScoreHistory, Shadow, ShadowFleet, ShadowQueue, Span
 from sluice.model.timing import Timing
 from sluice.model.usage import Spending

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Protocol
 
-from sluice.model.planning import Decision, Outcome
+from sluice.model.decisions import Decision, Outcome
 from sluice.ports.errors import PortError
 
 DECISIONS_KEPT_S = 30 * 86_400.0  # a month of decisions answers "why was it so large last week"

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from sluice.model.redriving import RedriveJob
+from sluice.model.redrive_jobs import RedriveJob
 
 JOBS_KEPT_S = 30 * 86_400.0  # counted from the last change
 

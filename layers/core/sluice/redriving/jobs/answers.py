@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from sluice.model.redriving import RedriveJob
+from sluice.model.redrive_jobs import RedriveJob
 from sluice.redriving.jobs.rules import forecast
 
 PARTS = frozenset({"selection", "target", "progress", "pacing", "lease", "move", "version", "release"})

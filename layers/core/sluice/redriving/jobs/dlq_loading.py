@@ -10,7 +10,8 @@ from dataclasses import field
 from functools import partial
 
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import JobPhase, Message, RedriveJob
+from sluice.model.redrive_jobs import JobPhase, RedriveJob
+from sluice.model.redriving import Message
 from sluice.ports.errors import PortError
 from sluice.redriving.failure_groups import failure_group
 from sluice.redriving.jobs.lifecycle import report_return

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
-from sluice.model.redriving import ActiveMove, JobAction, JobPhase, JobState, MoveTask, RedriveJob
+from sluice.model.redrive_jobs import ActiveMove, JobAction, JobPhase, JobState, MoveTask, RedriveJob
 from sluice.ports.aws_services import MOVE_MAX_PER_S, QueueFacts
 from sluice.ports.errors import PortError, TryLaterError
 from sluice.ports.stack import Ports

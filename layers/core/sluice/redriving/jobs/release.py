@@ -14,7 +14,7 @@ from functools import partial
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import replace
-from sluice.model.redriving import JobAction, JobPacing, JobState, RedriveJob, Release, Selection
+from sluice.model.redrive_jobs import JobAction, JobPacing, JobState, RedriveJob, Release, Selection
 from sluice.ports.errors import ConflictError
 from sluice.ports.ledger import JobLedger
 from sluice.ports.stack import Ports

@@ -10,7 +10,7 @@ A queue that has a dead-letter queue of its own is not searched, since receiving
 from collections.abc import Callable, Iterable, Sequence
 
 from sluice.model.frozen import dataclass
-from sluice.model.redriving import RedriveJob
+from sluice.model.redrive_jobs import RedriveJob
 from sluice.ports.errors import PortError
 from sluice.ports.stack import Ports
 from sluice.redriving.message_copy import Destination, origin_of

@@ -18,7 +18,8 @@ from dataclasses import field
 from functools import partial
 
 from sluice.model.frozen import dataclass
-from sluice.model.redriving import Claim, Message, RedriveJob
+from sluice.model.redrive_jobs import RedriveJob
+from sluice.model.redriving import Claim, Message
 from sluice.ports.errors import PortError
 from sluice.redriving.jobs.rules import SendReport
 from sluice.redriving.jobs.sending import BATCH_BYTES_MAX, JobMessage, JobSender, PreparedMessage

@@ -19,7 +19,8 @@ from typing import Any
 from sluice.config.cause_patterns import names
 from sluice.config.fleet import RedrivePolicy
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import JobPacing, JobPhase, JobProgress, JobState, QuarantineEntry, RedriveJob
+from sluice.model.redrive_jobs import JobPacing, JobPhase, JobProgress, JobState, RedriveJob
+from sluice.model.redriving import QuarantineEntry
 from sluice.redriving.failure_groups import queue_name
 from sluice.redriving.message_copy import Destination
 from sluice.redriving.verdict import SELECTABLE_LENGTH

@@ -26,14 +26,16 @@ from functools import partial
 
 from sluice.config.fleet import Fleet, RedriveMode
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import JobPhase, JobState, QuarantineEntry, RedriveJob
+from sluice.model.redrive_jobs import JobPhase, JobState, RedriveJob
+from sluice.model.redriving import QuarantineEntry
 from sluice.ports.aws_services import MOVE_MAX_PER_S, QueueFacts
 from sluice.ports.errors import ConflictError, PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.jobs.dlq_loading import DeadLetterLoader
-from sluice.redriving.jobs.lifecycle import PAGE, update_job
+from sluice.redriving.jobs.lifecycle import update_job
 from sluice.redriving.jobs.move_task import end_move, start_move, watch_move, with_move_ended
+from sluice.redriving.jobs.preview import PAGE
 from sluice.redriving.jobs.returns import Found, search, waiting_count
 from sluice.redriving.jobs.rules import (
     MOVE_COUNT_MIN,

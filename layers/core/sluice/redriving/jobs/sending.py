@@ -17,7 +17,8 @@ from dataclasses import field
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import HandledLetter, Message, QuarantineEntry, RedriveJob
+from sluice.model.redrive_jobs import RedriveJob
+from sluice.model.redriving import HandledLetter, Message, QuarantineEntry
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger

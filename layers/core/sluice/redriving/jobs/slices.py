@@ -18,7 +18,7 @@ from dataclasses import field
 from sluice.chains import RETRY_S
 from sluice.model.chain import Next
 from sluice.model.frozen import dataclass
-from sluice.model.redriving import RedriveJob
+from sluice.model.redrive_jobs import RedriveJob
 from sluice.ports.errors import PortError
 from sluice.ports.ledger.jobs import Jobs
 from sluice.redriving.jobs.runner import Runner

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from sluice.model.planning import Action
+from sluice.model.decisions import Action
 from sluice.widget.chart.samples import Sample
 from sluice.widget.text import UNKNOWN, counted, duration, number
 from sluice.widget.view import Period

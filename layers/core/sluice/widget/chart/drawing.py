@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import htpy
 
-from sluice.model.planning import Action, OutcomeStatus
+from sluice.model.decisions import Action, OutcomeStatus
 from sluice.widget.chart.description import describe
 from sluice.widget.chart.paths import PixelOf, level_line, point_line, px, step_line
 from sluice.widget.chart.samples import GAP_PX, GAP_S, Sample, known_runs, runs_of, thinned

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import htpy
 
-from sluice.model.planning import Action, OutcomeStatus
+from sluice.model.decisions import Action, OutcomeStatus
 from sluice.widget.chart.samples import Sample
 
 _SWATCH_PX = 16

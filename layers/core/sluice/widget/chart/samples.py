@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from sluice.model.planning import Action, Decision, Outcome, OutcomeStatus
+from sluice.model.decisions import Action, Decision, Outcome, OutcomeStatus
 
 # The planner records a decision each third minute at least, that of an idle fleet: two that are missing are a gap.
 GAP_S = 400.0
