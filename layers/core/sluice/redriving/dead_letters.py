@@ -14,33 +14,27 @@ A copy that comes back proves that it was sent, which ends a doubt about that (`
 that sent it. Both are noted first: the job must stop even if the rest fails.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import field
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import Claim, HandledLetter, Message, Remembered, Verdict, VerdictKind
+from sluice.model.redriving import Claim, Message, Verdict, VerdictKind
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving import fifo_order, letter_results
-from sluice.redriving.failure_groups import CAUSE, Cause, failure_group, group_cause, queue_name
-from sluice.redriving.group_admission import admit_to_group
+from sluice.redriving.failure_groups import Cause, queue_name
 from sluice.redriving.jobs.lifecycle import report_return
 from sluice.redriving.jobs.release import keep_releases
-from sluice.redriving.letter_history import LetterPast, past_of, remembered, return_window_s
+from sluice.redriving.letter_groups import LetterGroups
+from sluice.redriving.letter_pasts import LetterPasts
 from sluice.redriving.letter_results import DeadLetterResult, LetterOutcome
-from sluice.redriving.message_copy import (
-    Origin,
-    body_key,
-    copy_of,
-    origin_of,
-    send_rounds,
-)
+from sluice.redriving.message_copy import Origin, copy_of, origin_of, send_rounds
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome, SendResult, resolve_doubts
-from sluice.redriving.verdict import DeadLetterHistory, judge, left_s, margin_s, sample_of, without_release
+from sluice.redriving.verdict import DeadLetterHistory, judge, left_s, margin_s
 
 # How long what waits for a paused queue is hidden: once it goes on, that is the latest that its dead letters do.
 PAUSED_RECHECK_S = 600.0
@@ -74,23 +68,23 @@ class DeadLetterProcessor:
     _indexed_at: float = 0.0
     _cut: fifo_order.Cut = field(default_factory=fifo_order.Cut)
     _waits: fifo_order.GroupWaits = field(default_factory=fifo_order.GroupWaits)
-    _reported_causes: Mapping[str, str] = field(default_factory=dict)  # by consumers' events, by message id
-    _handled: dict[str, tuple[HandledLetter, ...]] = field(default_factory=dict)  # by the key of their body
-    _beside: dict[str, tuple[HandledLetter, ...]] = field(default_factory=dict)  # the same of this batch
-    _pasts: dict[str, LetterPast] = field(default_factory=dict)  # by message id
-    _recent: dict[str, int] = field(default_factory=dict)  # dead letters lately, by failure group
-    _admitted: dict[str, str] = field(default_factory=dict)  # failure group -> the one that it is counted in
+    _groups: LetterGroups = field(init=False)
+    _pasts: LetterPasts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._groups = LetterGroups(self.ports, self.fleet, self.now)
+        self._pasts = LetterPasts(self.ports, self.fleet, self.to, self.now)
 
     def process(self, messages: Sequence[Message], batch: Sequence[Message] = ()) -> tuple[DeadLetterResult, ...]:
         """Process messages of a batch, by default all; what became of each, in their order. Raises no PortError."""
         try:
-            self._read_causes(messages)
-            self._read_handled(messages)
+            self._groups.read_causes(messages)
+            self._pasts.read(messages)
         except PortError as error:
             reason = f"could not be judged: {error}"
             return tuple(DeadLetterResult(message.id, LetterOutcome.KEPT, reason) for message in messages)
         self._cut = fifo_order.cut_of(batch or messages) if self.to.fifo else fifo_order.Cut()
-        order = fifo_order.arranged(messages, self.to, lambda message: self._past_of(message, takes=False))
+        order = fifo_order.arranged(messages, self.to, self._pasts.look_at)
         results = self._process_rounds([messages[i] for i in order], batch or messages)
         return self._with_releases([results[order.index(i)] for i in range(len(messages))])
 
@@ -140,12 +134,12 @@ class DeadLetterProcessor:
         results: list[DeadLetterResult] = []
         for message in messages:
             try:
-                self._read_causes([message])
-                self._read_handled([message])
+                self._groups.read_causes([message])
+                self._pasts.read([message])
                 self._note_copy(message)
-                own = failure_group(message, self._reported_causes.get(message.id, ""))
+                own = self._groups.own(message)
                 into = self._held_in(message) or own
-                attempts = self._past_of(message).attempts
+                attempts = self._pasts.take(message).attempts
                 verdict = Verdict(VerdictKind.QUARANTINE, into.id, into.words, why, attempts, said=own.as_said)
             except PortError as error:
                 results.append(DeadLetterResult(message.id, LetterOutcome.KEPT, f"could not be quarantined: {error}"))
@@ -153,88 +147,27 @@ class DeadLetterProcessor:
             results.append(self._put_in_quarantine(message, verdict))
         return tuple(results)
 
-    def _read_causes(self, messages: Sequence[Message]) -> None:
-        unstamped = [message.id for message in messages if message.attribute(CAUSE) is None]
-        self._reported_causes = self.ports.ledger.causes.causes(self.fleet.name, unstamped) if unstamped else {}
-
-    def _read_handled(self, messages: Sequence[Message]) -> None:
-        keys = list(dict.fromkeys(body_key(message, self.to) for message in messages))
-        self._beside = {}
-        self._handled = dict(self.ports.ledger.attempts.handled(self.fleet.name, keys, self.now()))
-
-    def _past_of(self, message: Message, *, takes: bool = True) -> LetterPast:
-        """What is known of a dead letter from before. What it takes, the retry that it answers, is no other's."""
-        key = body_key(message, self.to)
-        past = past_of(
-            message,
-            self.to,
-            self._handled[key],
-            self._beside.get(key, ()),
-            window_s=return_window_s(self.fleet, self.to.visibility_s),
-            limit=self.fleet.redrive.max_retries,
-        )
-        if takes:
-            self._handled[key] = tuple(one for one in self._handled[key] if one is not past.answers)
-            self._pasts[message.id] = past
-        return past
-
     def _judge(self, message: Message) -> Verdict:
         """The verdict on a message, by what the ledger remembers; the job that sent it is noted as failed again."""
         self._note_copy(message)
-        own = failure_group(message, self._reported_causes.get(message.id, ""))
+        own = self._groups.own(message)
         history = DeadLetterHistory(
-            self._past_of(message),
+            self._pasts.take(message),
             self._held_in(message),
-            self._recent_count(own),
+            self._groups.recent_count(own),
             self.others,
             fifo_order.waited_s(message, self.now()),
         )
         uniform = fifo_order.uniform_of(message.id) if self.to.fifo else self.uniform()
         verdict = judge(message, self.fleet.redrive, self.to, own, history=history, uniform=uniform)
-        if letter := self._remembered(message, verdict).letter:  # for what of the batch has the same body
-            key = body_key(message, self.to)
-            self._beside[key] = (*self._beside.get(key, ()), letter)
+        self._pasts.add(message, verdict)
         return verdict
-
-    def _remembered(self, message: Message, verdict: Verdict, *, stamped: bool = True) -> Remembered:
-        """What the ledger is to remember of a dead letter.
-
-        Of one that is quarantined that is needed only for what is the same message: SQS moved it, and its consumer
-        copied it.
-        """
-        now, past = self.now(), self._pasts[message.id]
-        retried = verdict.kind is VerdictKind.RETRY
-        whole = remembered(
-            message,
-            self.to,
-            verdict.attempt,
-            now,
-            due_at=now + verdict.delay_s if retried else None,
-            stamped=stamped,
-            answers=past.answers,
-        )
-        # Where it may have been sent before, what becomes of that copy is still to be known by that.
-        copied = (message.source is None or past.answers is not None) and not past.is_retried
-        return whole if retried or (copied and past.twin is None) else replace(whole, letter=None)
 
     def _note_copy(self, message: Message) -> None:
         """A copy that comes back was sent, which ends a doubt about that, and it is noted on the job that sent it."""
         if origin := origin_of(message, self.to):
             resolve_doubts(self.ports, self.fleet.name, [origin.message_id], self.now())
             self._report_return(origin, message)
-
-    def _recent_count(self, own: Cause) -> int:
-        """Dead letters of a failure group within the policy's window, those of this batch up to now included."""
-        policy = self.fleet.redrive
-        if not policy.burst_count or not own.is_known:
-            return 0
-        if own.id not in self._recent:
-            group = self.ports.ledger.failure_groups.failure_group(self.fleet.name, own.id)
-            self._recent[own.id] = group.seen_within(policy.burst_window_s, self.now()) if group else 0
-            if group:
-                self._admitted[own.id] = own.id
-        self._recent[own.id] += 1
-        return self._recent[own.id]
 
     def _held_in(self, message: Message) -> Cause | None:
         """The failure group that holds earlier messages of a FIFO message group."""
@@ -308,14 +241,9 @@ class DeadLetterProcessor:
                 self.ports.queue.hide(self.fleet.dead_letter_queue, message.receipt, wait_s)
         return DeadLetterResult(message.id, LetterOutcome.KEPT, reason, verdict)
 
-    def _retried_at(self, message: Message) -> float | None:
-        """When a message was sent back before, or was to be; None if it was not."""
-        handled = self._handled.get(body_key(message, self.to), ())
-        return next((one.at for one in handled if one.letter_id == message.id and one.due_at is not None), None)
-
     def _settles_in_s(self, message: Message) -> float:
         """How long the copy of a FIFO message that was sent may still be under way, in seconds; or a PortError."""
-        at = self._retried_at(message) if self.to.fifo else None
+        at = self._pasts.retried_at(message) if self.to.fifo else None
         left = 0.0 if at is None else at + fifo_order.settles_within_s(self.fleet, self.to) - self.now()
         if left <= 0:
             return 0.0
@@ -325,14 +253,14 @@ class DeadLetterProcessor:
     def _outgoing(self, message: Message, verdict: Verdict) -> OutgoingMessage:
         copy = copy_of(message, verdict.attempt, self.to)
         assert copy is not None, "judge quarantines what its queue would not take"
-        remember = self._remembered(message, verdict, stamped=copy.carries_attempts)
+        remember = self._pasts.to_remember(message, verdict, stamped=copy.carries_attempts)
         return OutgoingMessage(copy.message, verdict.delay_s, remember)
 
     def _result_of(self, message: Message, verdict: Verdict, send_result: SendResult) -> DeadLetterResult:
         """What becomes of a dead letter after the attempt to send it back."""
         match send_result.outcome:
             case SendOutcome.SENT:
-                unnoted = self._note(message, verdict)
+                unnoted = self._groups.note(message, verdict)
                 reason = " ".join(part for part in (verdict.sentence, send_result.reason, unnoted) if part)
                 if self.to.fifo:
                     self._waits.add(message, fifo_order.settles_within_s(self.fleet, self.to))
@@ -346,30 +274,17 @@ class DeadLetterProcessor:
             case _:
                 return DeadLetterResult(message.id, LetterOutcome.KEPT, send_result.reason, verdict)
 
-    def _counted_in(self, verdict: Verdict) -> Verdict:
-        """A verdict with the failure group that it is counted in: its own, or the one of what would be too many.
-
-        Raises:
-            PortError: the ledger does not say.
-        """
-        if verdict.failure_group not in self._admitted:
-            own = Cause(verdict.failure_group, verdict.cause)
-            self._admitted[verdict.failure_group] = admit_to_group(self.ports, self.fleet.name, own, self.now()).id
-        if (group_id := self._admitted[verdict.failure_group]) == verdict.failure_group:
-            return verdict  # otherwise it is in the overflow, which has many causes: it is not released by itself
-        return replace(without_release(verdict), failure_group=group_id)
-
     def _put_in_quarantine(self, message: Message, verdict: Verdict) -> DeadLetterResult:
         """Store, then index."""
         ledger = self.ports.ledger
         try:
-            verdict = self._counted_in(verdict)
+            verdict = self._groups.counted_in(verdict)
             key = self.ports.archive.store(self.fleet.name, message)
             self._indexed_at = max(self.now(), self._indexed_at + INDEX_STEP_S)
             entry = letter_results.quarantine_entry(
                 self.fleet.name, message, verdict, self.to, key=key, at=self._indexed_at, retention_s=self.retention_s
             )
-            if self._pasts[message.id].is_copy and not entry.source:
+            if self._pasts.taken(message).is_copy and not entry.source:
                 entry = replace(entry, source=self.to.arn)
             if not ledger.quarantine.quarantine(entry):
                 return DeadLetterResult(
@@ -377,22 +292,13 @@ class DeadLetterProcessor:
                 )
         except PortError as error:
             return DeadLetterResult(message.id, LetterOutcome.KEPT, f"could not be quarantined: {error}", verdict)
-        remember = self._remembered(message, verdict)
+        remember = self._pasts.to_remember(message, verdict)
         if remember.letter or remember.answered_id:
             with suppress(PortError):  # what comes with the same body is then counted on from it once more
                 ledger.attempts.remember(self.fleet.name, [remember])
-        parts = (verdict.sentence, letter_results.POINTER_ONLY if entry.payload else "", self._note(message, verdict))
-        reason = " ".join(filter(None, parts))
+        pointer_only, unnoted = (
+            letter_results.POINTER_ONLY if entry.payload else "",
+            self._groups.note(message, verdict),
+        )
+        reason = " ".join(filter(None, (verdict.sentence, pointer_only, unnoted)))
         return DeadLetterResult(message.id, LetterOutcome.QUARANTINED, reason, verdict)
-
-    def _note(self, message: Message, verdict: Verdict) -> str:
-        """Count a dead letter in its failure group. A count that is lost harms nothing: it is said and no more."""
-        sample, ledger = sample_of(message), self.ports.ledger
-        again = verdict.attempt > (verdict.kind is VerdictKind.RETRY)  # a retry counts itself, and is to come
-        try:
-            group_id = self._counted_in(verdict).failure_group
-            cause = group_cause(group_id, verdict.cause)
-            ledger.failure_groups.note_failure(self.fleet.name, group_id, cause, sample, self.now(), again=again)
-        except PortError as error:
-            return f"(not counted in its failure group: {error})"
-        return ""
