@@ -22,7 +22,7 @@ from sluice.aws.queue import AT_ONCE
 from sluice.config.fleet import Fleet, parse
 from sluice.model.frozen import replace
 from sluice.model.redrive_jobs import JobPacing, JobState, RedriveJob, Selection
-from sluice.model.redriving import Attribute, Message, QuarantineEntry
+from sluice.model.redriving import Attribute, Excerpt, Message, QuarantineEntry
 from sluice.redriving.jobs.lifecycle import create_job
 from sluice.redriving.jobs.rules import BATCH_MAX
 from sluice.redriving.jobs.runner import Runner
@@ -168,7 +168,7 @@ class _Bench:
             key = self._ports.archive.store("bench", message)
             kept = QuarantineEntry(
                 "bench", "cause-1", message.id, key, "UnknownItem: no item", at - count + number - first, at - 60, 0,
-                self._arn, message.size_bytes, message.body[:100],
+                self._arn, message.size_bytes, Excerpt(message.body[:100]),
             )  # fmt: skip
             assert self._ports.ledger.quarantine.quarantine(kept)
 

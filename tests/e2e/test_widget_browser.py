@@ -18,7 +18,7 @@ from sluice.draining.state_machine import UNDER_WAY
 from sluice.memory import Hook
 from sluice.model.need import Need
 from sluice.model.redrive_jobs import JobState
-from sluice.model.redriving import Attribute, Message, QuarantineEntry
+from sluice.model.redriving import Attribute, Excerpt, Message, QuarantineEntry
 from sluice.widget.messages import PopupContext, render_message_detail
 from sluice.widget.page import render
 from sluice.widget.view import Theme
@@ -357,7 +357,9 @@ def test_widget_when_texts_mean_harm_has_just_its_own_elements(open_page: OpenPa
 
     def answer_whole(event: dict[str, Any]) -> str:
         text = HARM.get(event["name"], "plain words")
-        entry = QuarantineEntry("orders", "g", "m", "k", text, NOW, NOW, 1, text, 5, text[:500], None, ((text, text),))
+        entry = QuarantineEntry(
+            "orders", "g", "m", "k", text, NOW, NOW, 1, text, 5, Excerpt(text[:500], ((text, text),))
+        )
         message = Message("m", text, "", ((text, Attribute("String", text)),), NOW, 1, text, text)
         return render_message_detail(entry, message, PopupContext("orders", NOW, operator_arn=OPERATOR_ARN))
 

@@ -38,7 +38,7 @@ from sluice.model.draining import (
 from sluice.model.observed import GroupReading, Lifecycle, Mode
 from sluice.model.planning import ArrivalMemory, History, Memory, QueueSample, TimedLaunch
 from sluice.model.redrive_jobs import JobState
-from sluice.model.redriving import Attribute, HandledLetter, Message, QuarantineEntry, Remembered
+from sluice.model.redriving import Attribute, Excerpt, HandledLetter, Message, QuarantineEntry, Remembered
 from sluice.model.timing import SPARE_SAMPLES, Timing
 from sluice.ports.errors import NeedsFixError, RefusedError
 from sluice.ports.ledger.attempts import ATTEMPTS_KEPT_S
@@ -603,7 +603,7 @@ def test_group_expires_when_it_is_empty_and_stays_when_it_is_not(world: AwsWorld
     assert items(world)[sk]["ttl"] == {"N": str(math.ceil(AT + EMPTY_GROUPS_KEPT_S))}
     ledger.failure_groups.note_failure("orders", "g-1", "declined", "one", AT + 90_000)
     assert items(world)[sk]["ttl"] == {"N": str(math.ceil(AT + 90_000 + EMPTY_GROUPS_KEPT_S))}, "seen again a day later"
-    entry = QuarantineEntry("orders", "g-1", "m-1", "key", "declined", AT, None, 3, None, 2, "sample")
+    entry = QuarantineEntry("orders", "g-1", "m-1", "key", "declined", AT, None, 3, None, 2, Excerpt("sample"))
     assert ledger.quarantine.quarantine(entry)
     assert "ttl" not in items(world)[sk]
     ledger.failure_groups.note_failure("orders", "g-1", "declined", "one", AT + 200_000)
@@ -617,7 +617,7 @@ def test_groups_make_room_when_empty_ones_are_past_their_time(world: AwsWorld) -
     ledger = world.ports.ledger
     for n in range(GROUPS_MAX):
         ledger.failure_groups.admit_group("orders", f"g-{n}", "declined", AT)
-    entry = QuarantineEntry("orders", "g-0", "m-1", "key", "declined", AT, None, 3, None, 2, "sample")
+    entry = QuarantineEntry("orders", "g-0", "m-1", "key", "declined", AT, None, 3, None, 2, Excerpt("sample"))
     ledger.quarantine.quarantine(entry)
     ledger.failure_groups.note_failure("orders", OVERFLOW.id, OVERFLOW.words, "one", AT)
     assert not ledger.failure_groups.admit_group("orders", "g-new", "declined", AT + 1)

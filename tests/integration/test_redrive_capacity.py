@@ -13,7 +13,7 @@ import pytest
 from sluice.aws.ledger.keys import message_key
 from sluice.config.fleet import Fleet, parse
 from sluice.model.redrive_jobs import JobPacing, JobState, RedriveJob, Selection
-from sluice.model.redriving import Attribute, Message, QuarantineEntry
+from sluice.model.redriving import Attribute, Excerpt, Message, QuarantineEntry
 from sluice.redriving.jobs.lifecycle import create_job
 from sluice.redriving.jobs.runner import Runner
 from sluice.redriving.jobs.slices import Slice
@@ -50,7 +50,7 @@ def quarantined(world: AwsWorld) -> Fleet:
         entry = QuarantineEntry(
             "orders", "UnknownItem-0123456789ab", message.id, world.ports.archive.store("orders", message),
             "UnknownItem: no item tea-<n> in the catalogue", world.now() - 1, None, 3, arn, message.size_bytes,
-            sample_of(message), attributes=selectable_attributes(message),
+            Excerpt(sample_of(message), selectable_attributes(message)),
         )  # fmt: skip
         assert world.ports.ledger.quarantine.quarantine(entry)
     return fleet

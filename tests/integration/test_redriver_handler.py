@@ -19,7 +19,7 @@ from sluice.aws import connect
 from sluice.config.fleet import Fleet
 from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_ports, queue_url
 from sluice.model.redrive_jobs import JobState
-from sluice.model.redriving import Message, QuarantineEntry
+from sluice.model.redriving import Excerpt, Message, QuarantineEntry
 from sluice.ports.errors import NeedsFixError, TryLaterError
 from sluice.ports.stack import Ports
 from sluice.redriving.commands import ANSWER_S
@@ -115,7 +115,7 @@ class World:
             message = letter(f"body of {message_id}", id=message_id)
             key = self.ports.archive.store(self.fleet.name, message)
             entry = QuarantineEntry(
-                self.fleet.name, group, message_id, key, cause, self.now - 10, None, 3, None, 2, "sample"
+                self.fleet.name, group, message_id, key, cause, self.now - 10, None, 3, None, 2, Excerpt("sample")
             )
             assert self.ports.ledger.quarantine.quarantine(entry)
 

@@ -11,7 +11,7 @@ from sluice.model.draining import DrainState, Retention
 from sluice.model.need import Need
 from sluice.model.observed import Mode
 from sluice.model.redrive_jobs import JobState
-from sluice.model.redriving import Attribute, FailureGroup, LastRedrive, Message, QuarantineEntry
+from sluice.model.redriving import Attribute, Excerpt, FailureGroup, LastRedrive, Message, QuarantineEntry
 from sluice.planning.shadow.scorecard import Score, Side
 from sluice.widget.answers import render_answer
 from sluice.widget.messages import PopupContext, render_message_detail, render_message_list
@@ -195,9 +195,9 @@ CONTEXT = PopupContext("orders", NOW, console_arn=CONSOLE_ARN, operator_arn=OPER
 def _entry(group: FailureGroup, number: int) -> QuarantineEntry:
     return QuarantineEntry(
         "orders", group.id, f"7c1e{number:04d}-03aa-4f0e-9d55-0b6c3f1a2e77", "key", group.cause,
-        NOW - 4_000 + 60 * number, NOW - 4_100, 3, None, 412, group.sample,
-        attributes=(("tenant", "emea"),), expires_at=NOW + 300_000,
-        payload="s3://orders-large/7f/3c1e" if number == 1 else "",
+        NOW - 4_000 + 60 * number, NOW - 4_100, 3, None, 412,
+        Excerpt(group.sample, (("tenant", "emea"),), "s3://orders-large/7f/3c1e" if number == 1 else ""),
+        expires_at=NOW + 300_000,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from functions.operator import app as operator
 from sluice.memory import MemoryPorts, memory_ports
-from sluice.model.redriving import Message, QuarantineEntry
+from sluice.model.redriving import Excerpt, Message, QuarantineEntry
 from sluice.redriving.context import Invocation
 from sluice.widget.service import WidgetService
 from sluice.widget.view import WidgetSettings
@@ -117,7 +117,7 @@ def quarantine(ports: MemoryPorts, group: str, cause: str, body: str, *, at: flo
         attempt=3,
         source=None,
         size_bytes=len(body.encode("utf-8", "replace")),
-        sample=body[:500],
+        excerpt=Excerpt(body[:500]),
         expires_at=at - 60 + RETENTION_S,
     )
     assert ports.ledger.quarantine.quarantine(entry)

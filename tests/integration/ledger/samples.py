@@ -1,6 +1,6 @@
 """Sample records of the ledger, for its contracts."""
 
-from sluice.model.redriving import QuarantineEntry
+from sluice.model.redriving import Excerpt, QuarantineEntry
 
 FLEET = "orders"
 AT = 1_767_225_600.25
@@ -21,7 +21,7 @@ def letter(
         attempt=3,
         source="arn:aws:sqs:eu-central-1:123456789012:orders",
         size_bytes=12,
-        sample="{\u20ac",
+        excerpt=Excerpt("{\u20ac"),
         message_group=message_group,
     )
 

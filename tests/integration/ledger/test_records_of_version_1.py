@@ -37,6 +37,7 @@ from sluice.model.redrive_jobs import JobAction, JobPhase, JobState
 from sluice.model.redriving import (
     BatchClaimRecord,
     Claim,
+    Excerpt,
     FailureGroup,
     HandledLetter,
     LastRedrive,
@@ -111,7 +112,7 @@ def a_drain(instance_id: str, state: DrainState, stop: StopCommand, **changes: A
     )
 
 
-def an_entry(number: int, **changes: Any) -> QuarantineEntry:
+def an_entry(number: int, attributes: tuple[tuple[str, str], ...] = (), **changes: Any) -> QuarantineEntry:
     """A quarantined message as it was written."""
     return QuarantineEntry(
         fleet=FLEET,
@@ -124,7 +125,7 @@ def an_entry(number: int, **changes: Any) -> QuarantineEntry:
         attempt=3,
         source="arn:aws:sqs:eu-central-1:123456789012:orders",
         size_bytes=12,
-        sample='{"order": 1}',
+        excerpt=Excerpt('{"order": 1}', attributes),
         **changes,
     )
 

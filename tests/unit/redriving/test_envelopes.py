@@ -308,7 +308,7 @@ def test_pointer_when_it_is_quarantined(body: str, size: str) -> None:
     assert "Its body is an object in S3, which Sluice does not keep" in result.reason
     assert "big-orders" not in result.reason
     (entry,) = world.index()
-    assert entry.payload == "s3://big-orders/7f/a b&<c>"
+    assert entry.excerpt.payload == "s3://big-orders/7f/a b&<c>"
     assert entry.cause.startswith("No cause stamped: body in S3 bucket big-orders")
 
 

@@ -51,7 +51,12 @@ def test_settle_quarantines_whole_when_a_message_was_retried_enough() -> None:
     (entry,) = world.index()
     kept = world.ports.archive.load(entry.key)
     assert (kept.body, dict(kept.attributes)["scan"]) == ("a", scan)
-    assert (entry.cause, entry.attempt, entry.sample, entry.size_bytes) == ("Broken: it is", 2, "a", kept.size_bytes)
+    assert (entry.cause, entry.attempt, entry.excerpt.sample, entry.size_bytes) == (
+        "Broken: it is",
+        2,
+        "a",
+        kept.size_bytes,
+    )
     assert entry.first_sent_at == kept.first_sent_at
     (group,) = world.ports.ledger.failure_groups.failure_groups("orders")
     assert (group.count, group.seen_count, group.failed_retry_count) == (1, 1, 1)

@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 
 from sluice.config.fleet import ConfigError
-from sluice.model.redriving import Attribute, Message, QuarantineEntry
+from sluice.model.redriving import Attribute, Excerpt, Message, QuarantineEntry
 from sluice.widget.drains import INTERRUPTED
 from sluice.widget.messages import PopupContext, render_message_detail, render_message_list
 from sluice.widget.names import NAME_MAX_CHARACTERS, plain_name
@@ -134,8 +134,8 @@ def test_messages_when_they_mean_harm_are_shown_as_text(name: str) -> None:
 
     def pages(text: str) -> list[Page]:
         entry = QuarantineEntry(
-            "orders", text or "g", text or "m", "key", text, NOW - 60, NOW - 90, 1, text, 5, text[:500], text or None,
-            ((text or "n", text or "t"),), said=text or "c", payload=text or "p",
+            "orders", text or "g", text or "m", "key", text, NOW - 60, NOW - 90, 1, text, 5,
+            Excerpt(text[:500], ((text or "n", text or "t"),), text or "p"), text or None, said=text or "c",
         )  # fmt: skip
         attributes = ((text or "n", Attribute("String", text or "t")), ("scan", Attribute("Binary", binary=bytes(40))))
         message = Message(text or "m", text or "b", "", attributes, NOW - 90, 1, text or "s", text or "g")

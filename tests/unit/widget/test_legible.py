@@ -10,7 +10,7 @@ from sluice.model.decisions import Figure, OutcomeStatus
 from sluice.model.observed import GroupReading, Instance, Lifecycle, QueueReading, Reading
 from sluice.model.planning import Memory, Snapshot
 from sluice.model.redrive_jobs import JobState
-from sluice.model.redriving import Attribute, LastRedrive, Message, QuarantineEntry
+from sluice.model.redriving import Attribute, Excerpt, LastRedrive, Message, QuarantineEntry
 from sluice.widget.answers import render_answer
 from sluice.widget.figures import labelled
 from sluice.widget.messages import PopupContext, render_message_detail, render_message_list
@@ -183,7 +183,9 @@ def test_dry_run_of_one_group_when_confirmed_names_its_cause_and_fleet() -> None
 def test_messages_when_listed_are_under_their_cause_and_counted() -> None:
     """A page of a group's messages says of what group it is, and how many there are in all."""
     group = failure_groups()[0]
-    entry = QuarantineEntry("orders", group.id, "m", "key", group.cause, NOW - 60, NOW - 90, 1, None, 5, "body")
+    entry = QuarantineEntry(
+        "orders", group.id, "m", "key", group.cause, NOW - 60, NOW - 90, 1, None, 5, Excerpt("body")
+    )
     page = parse(render_message_list([entry] * 20, group.id, "x", PopupContext("orders", NOW), group))
     assert page.all("h2")[0].text == group.cause
     assert "20 of 41 messages, first quarantined first" in page.text
@@ -281,7 +283,7 @@ def message_of(body: str) -> Message:
 def test_bytes_when_a_message_is_shown_are_of_body_and_attributes_apart() -> None:
     """SQS counts attributes as well: 14 bytes of a body of 9 characters, 23 with an attribute."""
     body = "\u00fc" * 5 + "abcd"
-    entry = QuarantineEntry("orders", "g", "m", "key", "c", NOW - 60, NOW - 90, 1, None, 23, body)
+    entry = QuarantineEntry("orders", "g", "m", "key", "c", NOW - 60, NOW - 90, 1, None, 23, Excerpt(body))
     message = message_of(body)
     assert message.size_bytes == 23
     page = parse(render_message_detail(entry, message, PopupContext("orders", NOW)))
@@ -292,7 +294,7 @@ def test_bytes_when_a_message_is_shown_are_of_body_and_attributes_apart() -> Non
 def test_bytes_when_a_body_is_in_s3_are_said_to_be_of_the_pointer() -> None:
     """Two hundred bytes of a pointer are not the size of the object of two megabytes."""
     entry = QuarantineEntry(
-        "orders", "g", "m", "key", "c", NOW - 60, NOW - 90, 1, None, 200, "x", payload="s3://big/object"
+        "orders", "g", "m", "key", "c", NOW - 60, NOW - 90, 1, None, 200, Excerpt("x", payload="s3://big/object")
     )
     page = parse(render_message_list([entry], "g", None, PopupContext("orders", NOW)))
     assert "200 bytes of pointer and attributes" in page.text

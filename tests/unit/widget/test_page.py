@@ -11,7 +11,7 @@ from sluice.model.decisions import OutcomeStatus, Reason, ReasonCode
 from sluice.model.draining import DrainOutcome, DrainState, Heartbeats, Retention, SignsOfLife
 from sluice.model.observed import Mode
 from sluice.model.redrive_jobs import JobAction, JobState, Release, Selection
-from sluice.model.redriving import Message, QuarantineEntry
+from sluice.model.redriving import Excerpt, Message, QuarantineEntry
 from sluice.widget.answers import render_answer
 from sluice.widget.messages import PopupContext, render_message_detail, render_message_list
 from sluice.widget.page import render, render_problems
@@ -596,7 +596,7 @@ def test_actions_when_serialised_hold_only_ascii_without_markup() -> None:
 def test_message_when_shown_tells_the_time_that_sqs_has_left_it(expires_at: float | None, told: str) -> None:
     """One by one, in the list and whole: a group's age tells nothing of its oldest message's time."""
     entry = QuarantineEntry(
-        "orders", "g", "m", "key", "Broken", NOW - 60, NOW - 90, 1, None, 5, "body", expires_at=expires_at
+        "orders", "g", "m", "key", "Broken", NOW - 60, NOW - 90, 1, None, 5, Excerpt("body"), expires_at=expires_at
     )
     scene = PopupContext("orders", NOW)
     for page in (
@@ -610,7 +610,17 @@ def test_message_when_shown_tells_the_time_that_sqs_has_left_it(expires_at: floa
 def test_message_when_its_body_is_in_s3_names_the_object() -> None:
     """The object that a pointer stands for, and that Sluice does not keep it, in the list and on the message's page."""
     entry = QuarantineEntry(
-        "orders", "g", "m", "key", "Broken", NOW - 60, NOW - 90, 1, None, 5, "body", payload="s3://big-orders/7f/<a>"
+        "orders",
+        "g",
+        "m",
+        "key",
+        "Broken",
+        NOW - 60,
+        NOW - 90,
+        1,
+        None,
+        5,
+        Excerpt("body", payload="s3://big-orders/7f/<a>"),
     )
     scene = PopupContext("orders", NOW)
     for page in (
@@ -625,7 +635,9 @@ def test_message_when_its_body_is_in_s3_names_the_object() -> None:
 
 def test_message_when_shown_has_its_cause_as_it_was_said() -> None:
     """The group's title is masked, and a message's own page is not; records of before have the title alone."""
-    entry = QuarantineEntry("orders", "g", "m", "key", "order <n> is late", NOW - 60, NOW - 90, 1, None, 5, "body")
+    entry = QuarantineEntry(
+        "orders", "g", "m", "key", "order <n> is late", NOW - 60, NOW - 90, 1, None, 5, Excerpt("body")
+    )
     scene = PopupContext("orders", NOW)
     assert "order <n> is late" in parse(render_message_detail(entry, Message("m", "body"), scene)).text
     said = replace(entry, said="order 17 is late")

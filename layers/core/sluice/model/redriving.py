@@ -146,6 +146,15 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
+class Excerpt:
+    """What the index shows of a quarantined message itself: data, and escaped wherever it is shown."""
+
+    sample: str  # the beginning of the body
+    attributes: tuple[tuple[str, str], ...] = ()  # the producer's own texts, cut: to select by
+    payload: str = ""  # the object in S3 that the body only points to, which Sluice does not keep
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantineEntry:
     """The index entry of one quarantined message; its body and attributes are in the archive under `key`."""
 
@@ -159,11 +168,9 @@ class QuarantineEntry:
     attempt: int
     source: str | None  # ARN, URL or name of the queue it came from; "" where nothing says it
     size_bytes: int
-    sample: str  # the beginning of the body, as data: escaped wherever it is shown
+    excerpt: Excerpt
     message_group: str | None = None  # FIFO
-    attributes: tuple[tuple[str, str], ...] = ()  # the producer's own texts, cut: to select by
     said: str = ""  # the cause of this very message as it was said, cut: data; empty in records of before
-    payload: str = ""  # the object in S3 that the body only points to, which Sluice does not keep: data
     expires_at: float | None = None  # when SQS would have deleted it from its dead-letter queue; here nothing does
 
 

@@ -297,7 +297,7 @@ class DeadLetterProcessor:
             with suppress(PortError):  # what comes with the same body is then counted on from it once more
                 ledger.attempts.remember(self.fleet.name, [remember])
         pointer_only, unnoted = (
-            letter_results.POINTER_ONLY if entry.payload else "",
+            letter_results.POINTER_ONLY if entry.excerpt.payload else "",
             self._groups.note(message, verdict),
         )
         reason = " ".join(filter(None, (verdict.sentence, pointer_only, unnoted)))

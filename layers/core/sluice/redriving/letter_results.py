@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redriving import Message, QuarantineEntry, Verdict, VerdictKind
+from sluice.model.redriving import Excerpt, Message, QuarantineEntry, Verdict, VerdictKind
 from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.message_copy import Destination, first_sent_at, known_source
 from sluice.redriving.verdict import sample_of, selectable_attributes
@@ -48,6 +48,12 @@ def quarantined_instead(verdict: Verdict, reason: str) -> Verdict:
     )
 
 
+def excerpt_of(message: Message) -> Excerpt:
+    """What the index of the quarantine shows of a message itself."""
+    pointer = payload_pointer(message)
+    return Excerpt(sample_of(message), selectable_attributes(message), pointer.uri if pointer else "")
+
+
 def quarantine_entry(
     fleet: str, message: Message, verdict: Verdict, to: Destination, *, key: str, at: float, retention_s: float | None
 ) -> QuarantineEntry:
@@ -62,7 +68,7 @@ def quarantine_entry(
         at: its place in the index, in epoch seconds: now, or just behind what it follows.
         retention_s: how long its dead-letter queue would have kept it, where that is known.
     """
-    pointer, sent_at = payload_pointer(message), message.first_sent_at
+    sent_at = message.first_sent_at
     return QuarantineEntry(
         fleet=fleet,
         failure_group=verdict.failure_group,
@@ -70,14 +76,12 @@ def quarantine_entry(
         key=key,
         cause=verdict.cause,
         said=verdict.said,
-        payload=pointer.uri if pointer else "",
         at=at,
         first_sent_at=first_sent_at(message, to),
         attempt=verdict.attempt,
         source=known_source(message, to),
         size_bytes=message.size_bytes,
-        sample=sample_of(message),
+        excerpt=excerpt_of(message),
         message_group=message.message_group if to.fifo else None,
-        attributes=selectable_attributes(message),
         expires_at=None if retention_s is None or sent_at is None else sent_at + retention_s,
     )

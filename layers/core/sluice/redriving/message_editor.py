@@ -20,16 +20,15 @@ from sluice.ports.aws_services import archive_key
 from sluice.ports.errors import RefusedError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.failure_groups import Cause, failure_group, source_of
 from sluice.redriving.group_admission import admit_to_group
 from sluice.redriving.jobs.lifecycle import paused_note
 from sluice.redriving.jobs.rules import sent
 from sluice.redriving.letter_history import remembered
+from sluice.redriving.letter_results import excerpt_of
 from sluice.redriving.message_copy import carried_count, copy_of, first_sent_at
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome
 from sluice.redriving.source_queues import QueueRoute, route_asked_for, route_of_letter, watch_s
-from sluice.redriving.verdict import sample_of, selectable_attributes
 
 _ID = re.compile(r"[A-Za-z0-9-]{1,80}")
 
@@ -135,7 +134,7 @@ class Editor:
     def _kept(self, message: Message, cause: str, at: float) -> QuarantineEntry:
         """A message in the archive, and its entry for the index, which is yet to be written."""
         ports, fleet = self.ports, self.fleet
-        own, pointer = failure_group(message, cause), payload_pointer(message)
+        own = failure_group(message, cause)
         route = route_of_letter(message, self.routes)
         message_group = message.message_group if (route.to.fifo if route else fleet.fifo) else None
         held_in = ports.ledger.quarantine.held_in(fleet.name, message_group) if message_group is not None else None
@@ -153,15 +152,13 @@ class Editor:
             key=ports.archive.store(fleet.name, message),
             cause=own.words,
             said=own.as_said,
-            payload=pointer.uri if pointer else "",
             at=at,
             first_sent_at=first_sent_at(message, route.to if route else None),
             attempt=(carried_count(message, route.to).count if route else None) or 0,
             source=source_of(message) or (route.to.arn if route else ""),
             size_bytes=message.size_bytes,
-            sample=sample_of(message),
+            excerpt=excerpt_of(message),
             message_group=message_group,
-            attributes=selectable_attributes(message),
         )
 
 

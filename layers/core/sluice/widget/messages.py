@@ -82,12 +82,12 @@ def _entry(entry: QuarantineEntry, context: PopupContext) -> htpy.Node:
     return htpy.li(".sl-card")[
         htpy.div(".sl-line")[htpy.b[safe_text(entry.message_id, 100)]],
         htpy.div(".sl-facts")[_facts(entry, context)],
-        payload_note(entry.payload),
+        payload_note(entry.excerpt.payload),
         htpy.details(".sl-sample")[
             htpy.summary["Beginning of the body", fold_mark()],
-            scrolling_text("Beginning of the body", safe_text(entry.sample, SAMPLE_MAX_CHARACTERS)),
+            scrolling_text("Beginning of the body", safe_text(entry.excerpt.sample, SAMPLE_MAX_CHARACTERS)),
         ]
-        if entry.sample
+        if entry.excerpt.sample
         else None,
         htpy.div(".sl-acts")[_detail_button(entry, context), _redrive_button(entry, context)],
     ]
@@ -98,9 +98,9 @@ def _facts(entry: QuarantineEntry, context: PopupContext) -> htpy.Node:
     return [
         f"quarantined {context.clock.minute(entry.at, context.now)}",
         f"{DOT}{counted(entry.attempt, 'earlier retry', 'earlier retries')}",
-        f"{DOT}{sized(entry.size_bytes, is_pointer=bool(entry.payload))}{sent}",
+        f"{DOT}{sized(entry.size_bytes, is_pointer=bool(entry.excerpt.payload))}{sent}",
         _expiry(entry, context),
-        [[DOT, safe_text(name, 60), "=", safe_text(text, 60)] for name, text in entry.attributes],
+        [[DOT, safe_text(name, 60), "=", safe_text(text, 60)] for name, text in entry.excerpt.attributes],
     ]
 
 
@@ -153,7 +153,7 @@ def render_message_detail(entry: QuarantineEntry, message: Message, context: Pop
         htpy.div(".sl-facts")[_facts(entry, context)],
         htpy.dl(".sl-meta")[
             [htpy.dt["cause"], htpy.dd[safe_text(entry.said or entry.cause)]],
-            [htpy.dt["body"], htpy.dd[payload_note(entry.payload)]] if entry.payload else None,
+            [htpy.dt["body"], htpy.dd[payload_note(entry.excerpt.payload)]] if entry.excerpt.payload else None,
             [htpy.dt["from"], htpy.dd[safe_text(message.source, ATTRIBUTE_MAX_CHARACTERS)]] if message.source else None,
             [htpy.dt["message group"], htpy.dd[safe_text(message.message_group, ATTRIBUTE_MAX_CHARACTERS)]]
             if message.message_group

@@ -307,7 +307,8 @@ def _group(group: FailureGroup) -> Answer:
 
 
 def _entry(entry: QuarantineEntry) -> Answer:
-    return {**asdict(entry), "attributes": dict(entry.attributes)}
+    fields = asdict(entry)
+    return {**fields, **fields.pop("excerpt"), "attributes": dict(entry.excerpt.attributes)}
 
 
 def _attribute(value: Attribute) -> Answer:

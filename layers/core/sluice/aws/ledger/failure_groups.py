@@ -185,7 +185,7 @@ class DynamoFailureGroups:
             {
                 ":form": FAILURE_GROUP.version,
                 ":cause": group_cause(entry.failure_group, entry.cause),
-                ":sample": entry.sample,
+                ":sample": entry.excerpt.sample,
                 ":at": entry.at,
                 ":one": 1,
                 ":zero": 0,

@@ -226,6 +226,22 @@ def _consumer_to_3(record: Record) -> Record:
 
 CONSUMER = (_consumer_to_2, _consumer_to_3)
 
+# --------------------------------------------------------------------------- quarantined messages
+
+QUARANTINED_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {
+    "sample": ("excerpt", "sample"),
+    "attributes": ("excerpt", "attributes"),
+    "payload": ("excerpt", "payload"),
+}
+
+
+def _quarantined_to_2(record: Record) -> Record:
+    """Version 2 has what the index shows of a message itself in a part."""
+    return moved(record, QUARANTINED_MOVED_TO_2)
+
+
+QUARANTINED = (_quarantined_to_2,)
+
 # --------------------------------------------------------------------------- redrive jobs
 
 JOB_MOVED_TO_2: Mapping[str, tuple[str, ...]] = {

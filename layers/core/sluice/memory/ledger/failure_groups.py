@@ -92,7 +92,7 @@ class MemoryFailureGroups:
             seen_count=0,
             first_seen_at=entry.at,
             last_seen_at=entry.at,
-            sample=entry.sample,
+            sample=entry.excerpt.sample,
         )
         key = entry.fleet, entry.failure_group
         self._groups[key] = replace(group, count=group.count + 1, version=group.version + 1)

@@ -205,7 +205,7 @@ def selects(job: RedriveJob, entry: QuarantineEntry) -> bool:
     if chosen.attribute is None:
         return True
     name, text = chosen.attribute
-    return (name, text[:SELECTABLE_LENGTH]) in entry.attributes
+    return (name, text[:SELECTABLE_LENGTH]) in entry.excerpt.attributes
 
 
 def _is_of_queue(job: RedriveJob, entry: QuarantineEntry) -> bool:
