@@ -44,8 +44,8 @@ def test_example_when_its_table_is_worked_out() -> None:
     """Deadlines and capacity at each moment are those of the planner, to the tens that are printed."""
     tick, _ = example()
     times = row("seconds from now")
-    assert times[-1] == pytest.approx(tick.wait_s, abs=0.5)
-    times[-1] = tick.wait_s
+    assert times[-1] == pytest.approx(tick.waits.wait_s, abs=0.5)
+    times[-1] = tick.waits.wait_s
     assert row("due") == pytest.approx([due_by(tick.required.deadlines, t) for t in times], abs=ABOUT)
 
     def started(more: int) -> list[float]:
@@ -78,7 +78,7 @@ def test_example_when_it_is_told() -> None:
     assert f"({1 / tick.rate_per_s:.3f} s a message)" in PAGE
     oldest_s = tick.required.oldest_s or pytest.fail("its age is known")
     assert f"{tick.waiting:.0f} messages wait, and the oldest has waited for\n{oldest_s:.0f} s" in PAGE
-    assert f"{tick.fleet.target_wait_s - tick.wait_s:.0f} s early here" in PAGE
+    assert f"{tick.fleet.target_wait_s - tick.waits.wait_s:.0f} s early here" in PAGE
     assert tick.supply.by_working(100.0) == pytest.approx(360, abs=ABOUT)
 
 

@@ -166,7 +166,7 @@ def test_case_when_it_is_idle_by_the_minute_and_not_by_what_is_usual():
     ):
         snapshot = seen(NINE, a_queue(NINE), a_group(NINE, 1))
         told = a_memory(rate=memory.service_rate.estimate, to_service=memory.launches.to_service, arrivals=history)
-        assert assess_for(snapshot, snapshot.group, FLEET, told, NINE).idle is idle
+        assert assess_for(snapshot, snapshot.group, FLEET, told, NINE).waits.idle is idle
 
 
 # ------------------------------------------------------------------------------------------- few, and never in time

@@ -45,6 +45,19 @@ class Required:
 
 
 @dataclass(frozen=True, slots=True)
+class Waits:
+    """How long messages and launches can wait, in seconds; `now` in epoch seconds."""
+
+    wait_s: float  # the wait planned for: the target less a guard and the safety margin
+    within_s: float  # in which messages must be received
+    lead_s: float
+    late_s: float  # within how long late work is worked off
+    now: float
+    patient: bool  # whether a launch can wait until its message has been seen: then no forecast is needed
+    idle: bool  # whether expected messages leave a unit idle for most of its time, and a launch can wait for them
+
+
+@dataclass(frozen=True, slots=True)
 class Assessment:
     """One tick's input, and the need that follows from it. Capacity is in the group's own units."""
 
@@ -56,9 +69,7 @@ class Assessment:
     estimates: Estimates
     now: float
     arrivals: Forecast  # as estimated; steadied where few messages arrive
-    wait_s: float  # the wait planned for, in seconds: the target less a guard and the safety margin
-    patient: bool  # whether a launch can wait until its message has been seen: then no forecast is needed
-    idle: bool  # whether expected messages leave a unit idle for most of its time, and a launch can wait for them
+    waits: Waits
     supply: Supply
     unbegun: float  # messages that units have received and not begun with
     required: Required
@@ -104,10 +115,10 @@ class Assessment:
         configured = self.fleet.limits.stabilization_window_s
         if configured is not None:
             return configured
-        if not self.patient:
+        if not self.waits.patient:
             return TWICE * WINDOW_SHARE * self.lead_s
         window_s = WINDOW_SHARE * self.lead_s
-        return min(window_s, response_s(self.timing)) if self.idle else window_s
+        return min(window_s, response_s(self.timing)) if self.waits.idle else window_s
 
     def units(self, number: float) -> str:
         """So much capacity, for sentences, such as "1 instance" or "6 instances"."""
@@ -152,7 +163,7 @@ class Assessment:
         """
         if not worth_staying(self.arrivals, self.lead_s, self.timing):
             return False
-        return not self.idle or self.arrivals.quiet_s <= max(response_s(self.timing), apart_s(self.arrivals))
+        return not self.waits.idle or self.arrivals.quiet_s <= max(response_s(self.timing), apart_s(self.arrivals))
 
 
 def assess(
@@ -178,7 +189,7 @@ def assess(
     arrivals = steadied(estimates.arrivals, estimates.usual_per_s, patient=patient)
     idle = patient and max(arrivals.rate_per_s, estimates.usual_per_s) <= IDLE_SHARE * estimates.service_rate.value
     supply = _supply(snapshot, group, fleet, estimates, memory, timing=timing, patient=patient, now=now)
-    waits = _Waits(wait_s, within_s, lead_s, wait_s / fleet.limits.catch_up, now)
+    waits = Waits(wait_s, within_s, lead_s, wait_s / fleet.limits.catch_up, now, patient, idle)
     unbegun = _unbegun(snapshot, group, fleet, estimates, memory)
     required = _required(
         snapshot,
@@ -190,7 +201,6 @@ def assess(
         arrivals=arrivals,
         supply=supply,
         waits=waits,
-        idle=idle,
         unbegun=unbegun if is_batch(estimates) else 0.0,
     )
     return Assessment(
@@ -202,9 +212,7 @@ def assess(
         estimates=estimates,
         now=now,
         arrivals=arrivals,
-        wait_s=wait_s,
-        patient=patient,
-        idle=idle,
+        waits=waits,
         supply=supply,
         unbegun=unbegun,
         required=required,
@@ -259,17 +267,6 @@ def _unbegun(snapshot: Snapshot, group: GroupReading, fleet: Fleet, estimates: E
     return min(in_flight - begun, most) if is_batch(estimates) else in_flight - begun
 
 
-@dataclass(frozen=True, slots=True)
-class _Waits:
-    """The lengths of time that a need is worked out with, in seconds; `now` in epoch seconds."""
-
-    wait_s: float
-    within_s: float  # in which messages must be received
-    lead_s: float
-    late_s: float  # within how long late work is worked off
-    now: float
-
-
 def _required(
     snapshot: Snapshot,
     group: GroupReading,
@@ -280,8 +277,7 @@ def _required(
     timing: Timing,
     arrivals: Forecast,
     supply: Supply,
-    waits: _Waits,
-    idle: bool,
+    waits: Waits,
     unbegun: float,
 ) -> Required:
     """The need, and what it comes from; the present capacity where nothing is known of the backlog."""
@@ -309,7 +305,7 @@ def _required(
         )
         needed = need(owed.deadlines, supply, lead_s, waits.late_s)
         if (
-            idle
+            waits.idle
             and supply.total <= 0.0
             and not value(snapshot.queue.delayed)
             and arrivals.rate_per_s * (wait_s - lead_s) > RISK  # else no other is likely to come meanwhile
@@ -328,7 +324,7 @@ def _required(
     return required
 
 
-def _can_wait(owed: Due, estimates: Estimates, supply: Supply, waits: _Waits, *, timing: Timing, needed: int) -> bool:
+def _can_wait(owed: Due, estimates: Estimates, supply: Supply, waits: Waits, *, timing: Timing, needed: int) -> bool:
     """Whether a launch from zero can wait for more messages: nothing is due before, and no more is needed then."""
     # Until the next tick; and launches vary, by a tick at least.
     lead = estimates.lead_time
@@ -336,7 +332,7 @@ def _can_wait(owed: Due, estimates: Estimates, supply: Supply, waits: _Waits, *,
     return due_by(owed.deadlines, later_s) <= 0.0 and need(owed.deadlines, supply, later_s, waits.late_s) <= needed
 
 
-def _batches(memory: Memory, owed: Due, steady_per_s: float, supply: Supply, waits: _Waits, *, timing: Timing) -> int:
+def _batches(memory: Memory, owed: Due, steady_per_s: float, supply: Supply, waits: Waits, *, timing: Timing) -> int:
     """Capacity units that expected batches need."""
     unused_s = max(MINIMUM_BILLING_S - waits.lead_s, WINDOW_SHARE * waits.lead_s)
     times = Times(waits.now, waits.wait_s, waits.lead_s, waits.late_s, timing.tick_s, unused_s)

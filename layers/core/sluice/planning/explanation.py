@@ -112,7 +112,7 @@ def _with_one_less(tick: Assessment) -> str:
     deadlines, fewer = tick.required.deadlines, tick.need - 1
     if not deadlines or fewer < 1 or fewer < tick.supply.total:
         return ""
-    guard_s = tick.fleet.tightest_wait_s - tick.wait_s  # deadlines are planned that much before the target
+    guard_s = tick.fleet.tightest_wait_s - tick.waits.wait_s  # deadlines are planned that much before the target
     if lateness_s(deadlines, tick.supply, tick.need, tick.lead_s) - guard_s >= NOTABLE_S:
         return ", as far as that can still be done"
     late_s = lateness_s(deadlines, tick.supply, fewer, tick.lead_s) - guard_s
@@ -178,7 +178,7 @@ def figures(tick: Assessment) -> tuple[Figure, ...]:
         Figure("service_rate_per_s", service_rate.value, service_rate.age_s, service_rate.source),
         Figure("lead_time_s", tick.lead_s, lead_time.age_s, lead_time.source),
         Figure("target_wait_s", tick.fleet.tightest_wait_s, None, "configured"),
-        Figure("planned_wait_s", tick.wait_s, None, "measured" if tick.memory.margin.share else "configured"),
+        Figure("planned_wait_s", tick.waits.wait_s, None, "measured" if tick.memory.margin.share else "configured"),
         Figure("window_s", tick.window_s, None, window),
         Figure("working", working, group_age_s, "group"),
         Figure("launching", supply.total - working, group_age_s, "group"),

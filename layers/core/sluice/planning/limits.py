@@ -100,7 +100,7 @@ def cold_start(tick: Assessment, wish: Wish) -> str | None:
         return f"no message is known to have been completed yet: at most {tick.units(wish.want)} until one is"
     each = tick.waiting / places + begun
     tried = min(max(COLD_UNITS, min(2.0 * begun, most)), each)
-    spare_s = tick.wait_s - soonest_lead_s(tick.estimates)
+    spare_s = tick.waits.wait_s - soonest_lead_s(tick.estimates)
     if spare_s > 0.0:
         tried = max(tried, min(most, each / (1.0 + spare_s / MINIMUM_BILLING_S)))
     if tick.waiting > 0:
@@ -147,7 +147,7 @@ def _lasting(tick: Assessment) -> Iterator[tuple[float, int]]:
     if tick.fleet.limits.stabilization_window_s is not None:
         rest = 1.0
     for at, needed in tick.memory.needs.needs:
-        is_over = rest < 1.0 and is_of_batch(tick.memory.batches, at, tick.now, tick.wait_s, ahead_s)
+        is_over = rest < 1.0 and is_of_batch(tick.memory.batches, at, tick.now, tick.waits.wait_s, ahead_s)
         yield at, ceil(rest * needed - TINY) if is_over else needed
 
 
@@ -162,7 +162,7 @@ def scale_in_floor(tick: Assessment, wish: Wish) -> str | None:
     if tick.waiting > 0 and tick.supply.working > 0 and wish.raise_to(min(tick.current, launching + 1)):
         waits = f"{count(tick.waiting, 'message')} {is_are(tick.waiting)} waiting"
         return f"keeping one {tick.unit} in service: {waits} and the next launch is not in service yet"
-    stays = not tick.patient and tick.stays
+    stays = not tick.waits.patient and tick.stays
     if stays and wish.raise_to(min(tick.current, ceil(_may_be_busy(tick) - TINY))):
         return f"keeping {tick.units(wish.want)}: so much may be busy before a new launch could help"
     why = _why_not_zero(tick) if wish.want < 1 else None
@@ -186,7 +186,7 @@ def _why_not_zero(tick: Assessment) -> str | None:
     if tick.unfinished > 0:
         return f"{count(max(1.0, tick.unfinished), 'message')} {is_are(max(1.0, tick.unfinished))} not completed yet"
     # Another tick costs a lone idle unit more than a launch does, as seldom as a count is wrong.
-    if tick.only_just_empty and not (tick.idle and tick.current <= 1):
+    if tick.only_just_empty and not (tick.waits.idle and tick.current <= 1):
         return "the queue is empty for the first tick, and its count may be wrong"
     if tick.stays:
         due = duration(apart_s(tick.arrivals))

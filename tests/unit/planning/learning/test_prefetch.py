@@ -122,8 +122,8 @@ def test_plan_when_consumers_prefetch():
     snapshot = seen(NINE, a_queue(NINE, 0, 10), a_group(NINE, 4))
     tick = assess_for(snapshot, snapshot.group, FLEET, memory, NINE)
     assert estimates_of(memory, FLEET, NINE).unbegun_s == pytest.approx(90.0)
-    assert tick.wait_s == pytest.approx(112.8, abs=0.1)
-    assert not tick.patient
+    assert tick.waits.wait_s == pytest.approx(112.8, abs=0.1)
+    assert not tick.waits.patient
 
 
 @pytest.mark.parametrize(
