@@ -36,7 +36,7 @@ from sluice.model.draining import (
     StopOrder,
 )
 from sluice.model.observed import GroupReading, Lifecycle, Mode
-from sluice.model.planning import ArrivalMemory, History, Memory, QueueSample, TimedLaunch
+from sluice.model.planning import ArrivalMemory, FromLedger, History, Memory, QueueSample, TimedLaunch
 from sluice.model.redrive_jobs import JobState
 from sluice.model.redriving import Attribute, Excerpt, HandledLetter, Message, QuarantineEntry, Remembered
 from sluice.model.timing import SPARE_SAMPLES, Timing
@@ -181,8 +181,8 @@ def test_memory_is_empty_when_it_cannot_be_read(world: AwsWorld, data: dict[str,
     """What was learned can be learned again: a fleet is not stopped by it, and it is reported."""
     put_raw(world, "state", data)
     read = world.ports.ledger.planner_state.memory("orders")
-    assert replace(read, unread=()) == Memory()
-    assert len(read.unread) == 1
+    assert replace(read, from_ledger=FromLedger()) == Memory()
+    assert len(read.from_ledger.unread) == 1
 
 
 def test_memory_is_written_as_far_as_it_changed(world: AwsWorld) -> None:
@@ -232,7 +232,10 @@ def test_launch_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld, ca
     found = items(world)["state"]
     found["launches"]["L"][1] = {"S": "{}"}
     world.client("dynamodb").put_item(TableName=world.environ["SLUICE_TABLE"], Item=found)
-    numbers = {launch.instance_id: launch.number for launch in world.ports.ledger.planner_state.memory("orders").timed}
+    numbers = {
+        launch.instance_id: launch.number
+        for launch in world.ports.ledger.planner_state.memory("orders").from_ledger.timed
+    }
     assert numbers == {"i-0": 1, "i-2": 3}
     assert "fleet#orders state cannot be read as a TimedLaunch" in caplog.text
 

@@ -53,7 +53,7 @@ def test_instance_counts_when_its_consumer_is_ready() -> None:
     assert (known.launched_at, known.first_message_at) == (START, START + 65)
     day.invoke(report(instance_id, "busy", day.now))
     noted = TimedLaunch(instance_id, START, START + 60, START + 65, START + 65, number=1)
-    assert day.ports.ledger.planner_state.memory("orders").timed == (noted,), "for the planner, once"
+    assert day.ports.ledger.planner_state.memory("orders").from_ledger.timed == (noted,), "for the planner, once"
 
 
 def test_boot_is_replaced_when_its_consumer_gives_up_or_says_nothing() -> None:

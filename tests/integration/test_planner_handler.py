@@ -17,7 +17,6 @@ from sluice.memory import Call, Crash, Decide, Fault, MemoryPorts, When, at_call
 from sluice.model.chain import KINDS, Step
 from sluice.model.decisions import Action, Decision, Outcome, OutcomeStatus, ReasonCode
 from sluice.model.need import Need
-from sluice.model.planning import Memory
 from sluice.model.redriving import Message
 from sluice.model.shadow import Shadow
 from sluice.model.timing import Timing
@@ -28,7 +27,7 @@ from sluice.planning.shards import HELD_S, KIND, SHARD_MAX, Assignment, Shard
 from sluice.ports.errors import NeedsFixError, PortError, RefusedError, TryLaterError
 from sluice.ports.ledger.planner_state import learned_of
 from sluice.telemetry import Record, needs_operator
-from tests.support.planner_steps import keep_memory
+from tests.support.planner_steps import a_memory, keep_memory
 
 EVENTS = Path(__file__).parents[2] / "events"
 START = 1_800_000_000.0
@@ -590,13 +589,13 @@ def test_tick_when_a_part_of_the_memory_cannot_be_read(log: Callable[[], list[di
     """It is told in the log and in a metric, once: what is kept then is whole."""
     day = Day()
     problem = "field surprises of the planner's memory is not known and was left out"
-    keep_memory(day.ports.ledger, "orders", Memory(unread=(problem,)))
+    keep_memory(day.ports.ledger, "orders", a_memory(unread=(problem,)))
     day.tick()
     day.now += 10.0
     day.tick()
     assert [line["problems"] for line in log() if "what was learned" in line["message"]] == [[problem]]
     assert day.counted("MemoryFieldsUnread") == 1
-    assert day.ports.ledger.planner_state.memory("orders").unread == ()
+    assert day.ports.ledger.planner_state.memory("orders").from_ledger.unread == ()
 
 
 @pytest.mark.parametrize("waiting", [0, 420])

@@ -53,6 +53,9 @@ PLACES = {
     "needs_until": ("needs", "until"),
     "day_at": ("spending", "day_at"),
     "spent_s": ("spending", "spent_s"),
+    "control": ("decisions", "control"),
+    "timed": ("from_ledger", "timed"),
+    "unread": ("from_ledger", "unread"),
 }
 
 

@@ -96,6 +96,6 @@ def test_launches_are_forgotten_from_the_first_when_there_are_many(ledger: Ledge
     """The last ones stay, their numbers go on, whatever was taken away before."""
     for number in range(1, 3 * LAUNCHES_KEPT):
         ledger.launches.note_launch(FLEET, timed(number))
-        last = ledger.planner_state.memory(FLEET).timed
+        last = ledger.planner_state.memory(FLEET).from_ledger.timed
         assert [launch.number for launch in last] == list(range(max(1, number - LAUNCHES_KEPT + 1), number + 1))
         assert last[-1] == replace(timed(number), number=number)

@@ -219,7 +219,7 @@ def the_lease(ledger: Ledger) -> object:
 def the_planner_state(ledger: Ledger) -> object:
     """What was learned, how long launches took, and what was lost."""
     memory = ledger.planner_state.memory(FLEET)
-    return memory.learned_at, memory.service_rate.estimate, memory.timed, memory.unread
+    return memory.learned_at, memory.service_rate.estimate, memory.from_ledger.timed, memory.from_ledger.unread
 
 
 def the_decisions(ledger: Ledger) -> object:

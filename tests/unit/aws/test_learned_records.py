@@ -11,11 +11,15 @@ from sluice.aws.ledger.migrations import MEMORY_DROPPED_BY_2, MEMORY_MOVED_TO_2
 from sluice.aws.ledger.planner_state import read_memory
 from sluice.aws.ledger.records import MEMORY as FORM
 from sluice.model.planning import (
+    ControlMemory,
     CountState,
+    DecisionMemory,
     Estimate,
     ExpectedBatch,
+    FromLedger,
     History,
     Memory,
+    OnRecord,
     QueueMemory,
     QueueSample,
     TimedLaunch,
@@ -55,10 +59,10 @@ def test_memory_when_it_is_kept_and_read():
 def test_memory_when_it_is_kept_without_what_others_write_beside_it():
     """Timed launches are the drainer's, and what could not be read is told once."""
     launch = TimedLaunch("i-1", NINE, NINE + 50.0, NINE + 60.0, NINE + 61.0)
-    assert read_memory(FORM.to_text(replace(MEMORY, timed=(launch,), unread=("something",)))) == MEMORY
+    assert read_memory(FORM.to_text(replace(MEMORY, from_ledger=FromLedger((launch,), ("something",))))) == MEMORY
 
 
-@pytest.mark.parametrize("part", [each.name for each in fields(Memory) if each.name not in {"timed", "unread"}])
+@pytest.mark.parametrize("part", [each.name for each in fields(Memory) if each.name != "from_ledger"])
 def test_memory_when_it_is_kept_in_two_parts(part):
     """Each of its parts is in one of the two records: what is in neither would be forgotten from tick to tick."""
     full = {"shadow": Shadow(at=NINE), "queues": (QueueMemory("mail", History(60.0, NINE, (1.0,)), MEMORY.samples),)}
@@ -76,7 +80,7 @@ def test_recent_record_when_parts_are_in_the_learned_one():
 def test_memory_when_its_record_is_of_version_1():
     """Rate, lead time, arrivals and all else survive, and nothing is reported as lost."""
     read = read_memory(VERSION_1)
-    assert read.unread == ()
+    assert read.from_ledger.unread == ()
     assert read.service_rate.estimate == Estimate(1.049384472491326, 987.058816527456, 1795512840.0)
     assert read.service_rate.completed == (987.058816527456, 940.5838852826831)
     assert read.launches.reported == Estimate(48.0, 3.0, NINE, 4.0)
@@ -104,6 +108,15 @@ def test_version_1_when_its_fields_are_listed():
     assert json.loads(VERSION_1).keys() == MEMORY_MOVED_TO_2.keys() | MEMORY_DROPPED_BY_2
 
 
+def test_memory_when_its_record_is_of_version_3():
+    """Who sets the capacity, and which decision is on record, comes back: both had fields of their own."""
+    decisions = DecisionMemory(ControlMemory((2, 4), (NINE - 60.0,), ((NINE, 2),)), OnRecord(NINE, "act 2 4 need"))
+    memory = replace(MEMORY, decisions=decisions)
+    record = json.loads(FORM.to_text(memory)) | {"record_version": 3}
+    record |= record.pop("decisions")
+    assert read_memory(json.dumps(record)) == memory
+
+
 def with_changes(**changes: Any) -> Memory:
     """The memory read from its record with some fields changed."""
     return read_memory(json.dumps(json.loads(FORM.to_text(MEMORY)) | changes))
@@ -125,8 +138,8 @@ def with_changes(**changes: Any) -> Memory:
 def test_memory_when_a_part_of_its_record_is_not_understood(changes, named):
     """It is reported by its name, and the rest is read."""
     read = with_changes(**changes)
-    assert len(read.unread) == 1
-    assert named in read.unread[0]
+    assert len(read.from_ledger.unread) == 1
+    assert named in read.from_ledger.unread[0]
     assert rate_of(read, a_fleet(), NINE).value == 0.5
 
 
@@ -134,5 +147,5 @@ def test_memory_when_a_part_of_its_record_is_not_understood(changes, named):
 def test_memory_when_its_record_is_no_memory(text):
     """An empty memory is a valid start, and it is reported that there was one."""
     read = read_memory(text)
-    assert len(read.unread) == 1
-    assert replace(read, unread=()) == Memory()
+    assert len(read.from_ledger.unread) == 1
+    assert replace(read, from_ledger=FromLedger()) == Memory()

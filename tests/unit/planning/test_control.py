@@ -46,7 +46,7 @@ def test_capacity_when_another_controller_sets_it_each_two_minutes() -> None:
     assert "something else has set the capacity" in held[-1].sentence
     fought = World(lambda _: 0.5)
     fought.live(a_fleet(), 600.0)
-    assert fought.memory.control.others_at == ()
+    assert fought.memory.decisions.control.others_at == ()
 
 
 @pytest.mark.parametrize(
@@ -118,5 +118,5 @@ def test_capacity_when_every_reading_is_old() -> None:
     world = LateWorld(lambda t: 4.0 if t % 600.0 < 300.0 else 0.2)
     world.live(a_fleet(), 2 * 3600.0)
     assert len({decision.want for decision in world.decisions}) > 3
-    assert world.memory.control.others_at == ()
-    assert all(until <= world.decisions[-1].at + READ_WITHIN_S for until, _ in world.memory.control.before)
+    assert world.memory.decisions.control.others_at == ()
+    assert all(until <= world.decisions[-1].at + READ_WITHIN_S for until, _ in world.memory.decisions.control.before)

@@ -281,11 +281,26 @@ class OnRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class DecisionMemory:
+    """What is remembered of decisions: whether they were followed, and which is on record."""
+
+    control: ControlMemory = ControlMemory()
+    on_record: OnRecord = OnRecord()
+
+
+@dataclass(frozen=True, slots=True)
+class FromLedger:
+    """What the ledger gives with a memory that is read from it, and does not keep in it."""
+
+    timed: tuple[TimedLaunch, ...] = ()  # the fleet's last launches that were timed, ascending by number
+    unread: tuple[str, ...] = ()  # what of the kept record could not be read, in sentences
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What the planner carries from tick to tick; the empty memory is a valid start.
 
-    Each part is of what changes together. `timed` and `unread` are not the planner's to keep: the drainer writes the
-    first beside the memory, the ledger fills the second.
+    Each part is of what changes together.
     """
 
     learned_at: float = 0.0  # the last snapshot learned from
@@ -300,11 +315,9 @@ class Memory:
     spending: Spending = Spending()
     shadow: Shadow = Shadow()  # in shadow mode: the simulated fleet, and the score
     queues: tuple[QueueMemory, ...] = ()  # of a shared fleet; the fields above are then of its queues as one
-    control: ControlMemory = ControlMemory()
     counted: CountState | None = None  # what the queue's counts say of the service rate since the metrics
-    on_record: OnRecord = OnRecord()
-    timed: tuple[TimedLaunch, ...] = ()  # the fleet's last launches that were timed, ascending by number; never kept
-    unread: tuple[str, ...] = ()  # what of the kept record could not be read, in sentences; never kept
+    decisions: DecisionMemory = DecisionMemory()
+    from_ledger: FromLedger = FromLedger()
 
     def as_queue(self) -> QueueMemory:
         """The arrivals and samples of all queues as one."""

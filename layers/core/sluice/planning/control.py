@@ -46,7 +46,7 @@ def asked(memory: ControlMemory, decision: Decision) -> ControlMemory:
 
 def other_controller(tick: Assessment, wish: Wish) -> str | None:
     """Leave the capacity as it is while something else sets it again and again."""
-    at = tick.memory.control.others_at
+    at = tick.memory.decisions.control.others_at
     if tick.fleet.mode is not Mode.ACT or len(at) < RECENT or tick.now - at[0] > RECENT_S:
         return None
     wish.want = tick.current

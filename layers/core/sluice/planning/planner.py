@@ -91,7 +91,7 @@ def remember(memory: Memory, decision: Decision, timing: Timing) -> Memory:
         memory,
         needs=with_need(memory.needs, decision, timing),
         margin=safety_margin.noted(memory.margin, decision, timing),
-        control=asked(memory.control, decision),
+        decisions=replace(memory.decisions, control=asked(memory.decisions.control, decision)),
     )
 
 

@@ -36,8 +36,10 @@ class Reporter:
         """A tick's log line, if it decided anything new, and its metrics."""
         decision, outcome = result.decision, result.outcome
         with self._of(decision.fleet, decision.id):
-            if result.before.unread:
-                self.log.warning("a part of what was learned could not be read", problems=result.before.unread)
+            if result.before.from_ledger.unread:
+                self.log.warning(
+                    "a part of what was learned could not be read", problems=result.before.from_ledger.unread
+                )
             if result.is_news or dry_run:
                 self.log.info(
                     decision.sentence,
@@ -57,8 +59,10 @@ class Reporter:
             return
         failed = outcome.status is OutcomeStatus.FAILED
         self.count(decision.fleet, "TicksFailed" if failed else "TicksSucceeded")
-        if result.before.unread:
-            self.records.append(Record(decision.fleet, "MemoryFieldsUnread", Unit.COUNT, len(result.before.unread)))
+        if result.before.from_ledger.unread:
+            self.records.append(
+                Record(decision.fleet, "MemoryFieldsUnread", Unit.COUNT, len(result.before.from_ledger.unread))
+            )
         self.records += [Record(decision.fleet, name, unit, value) for name, unit, value in metrics_of(result)]
 
     def faults(self, results: Iterable[TickResult]) -> None:

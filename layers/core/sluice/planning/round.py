@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sluice.config.fleet import Fleet
 from sluice.model.decisions import Decision
 from sluice.model.frozen import replace
-from sluice.model.planning import Memory
+from sluice.model.planning import FromLedger, Memory
 from sluice.model.timing import Timing
 from sluice.planning.observing import Observed, Observer
 from sluice.planning.reports import Answer, Reporter, to_answer
@@ -121,7 +121,7 @@ class Round:
             self.reporter.log.warning("the launches that were timed could not be read", problem=str(timed))
             return
         for name, launches in timed.items():
-            memories[name] = replace(memories[name], timed=launches)
+            memories[name] = replace(memories[name], from_ledger=replace(memories[name].from_ledger, timed=launches))
 
     def _observed(
         self, fleets: Sequence[tuple[Fleet, Memory]], result: RoundResult, now: float, *, whole: bool
@@ -169,6 +169,6 @@ class Round:
             if (error := failed.get(name)) is not None:
                 result.answers[name] = self.reporter.failed(name, "what a tick decided could not be kept", error)
                 continue
-            result.memories[name] = replace(after[name], timed=(), unread=())
+            result.memories[name] = replace(after[name], from_ledger=FromLedger())
             result.answers[name] = to_answer(each)
             self.reporter.ticked(each, dry_run=self.observer.shard is None)

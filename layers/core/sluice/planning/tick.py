@@ -137,7 +137,7 @@ class TickResult:
     @property
     def is_news(self) -> bool:
         """Whether the decision is to be recorded: it is not like the one on record, or that was a while ago."""
-        was, again_s = self.before.on_record, RECORDED_IDLE_S if self._is_idle else RECORDED_S
+        was, again_s = self.before.decisions.on_record, RECORDED_IDLE_S if self._is_idle else RECORDED_S
         return gist_of(self.decision, self.outcome) != was.gist or self.decision.at - was.at >= again_s
 
     @property
@@ -163,7 +163,7 @@ class TickResult:
     def _is_idle(self) -> bool:
         """Whether the fleet was empty at both ticks, and nothing else happened."""
         newest, group = self.memory.samples[-2:], self.snapshot.group
-        if len(newest) < 2 or group is None or self.faults or self.before.unread:
+        if len(newest) < 2 or group is None or self.faults or self.before.from_ledger.unread:
             return False
         is_empty = not any(sample.visible or sample.in_flight or sample.arrived for sample in newest)
         simulated = self.shadow.decision if self.shadow is not None else None
@@ -209,7 +209,8 @@ def gist_of(decision: Decision, outcome: Outcome) -> str:
 
 def recorded(result: TickResult) -> Memory:
     """The memory after the tick's decision was recorded."""
-    return replace(result.memory, on_record=OnRecord(result.decision.at, gist_of(result.decision, result.outcome)))
+    on_record = OnRecord(result.decision.at, gist_of(result.decision, result.outcome))
+    return replace(result.memory, decisions=replace(result.memory.decisions, on_record=on_record))
 
 
 def _apply(

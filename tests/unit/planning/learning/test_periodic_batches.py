@@ -245,7 +245,7 @@ def test_memory_when_it_was_kept_before_batches_were_known():
     del record["batches"]
     loaded = read_memory(json.dumps(record))
     assert loaded.arrivals.history == memory.arrivals.history
-    assert (loaded.batches, loaded.unread) == (BatchMemory(), ())
+    assert (loaded.batches, loaded.from_ledger.unread) == (BatchMemory(), ())
 
 
 # ------------------------------------------------------------------------------------------------ worth

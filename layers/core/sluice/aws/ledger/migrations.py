@@ -124,7 +124,18 @@ def _memory_to_3(record: Record) -> Record:
     return record
 
 
-MEMORY = (_memory_to_2, _memory_to_3)
+MEMORY_MOVED_TO_4: Mapping[str, tuple[str, ...]] = {
+    "control": ("decisions", "control"),
+    "on_record": ("decisions", "on_record"),
+}
+
+
+def _memory_to_4(record: Record) -> Record:
+    """Version 4 has what is remembered of decisions in one part."""
+    return moved(record, MEMORY_MOVED_TO_4)
+
+
+MEMORY = (_memory_to_2, _memory_to_3, _memory_to_4)
 
 # --------------------------------------------------------------------------- decisions
 

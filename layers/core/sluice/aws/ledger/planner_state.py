@@ -14,7 +14,7 @@ from sluice.aws.ledger.forms import UnreadableError
 from sluice.aws.ledger.keys import key
 from sluice.aws.ledger.records import LAUNCH, MEMORY, name_of, readable_texts
 from sluice.aws.table import Item, Table, number, text, typed_all
-from sluice.model.planning import Memory, TimedLaunch
+from sluice.model.planning import FromLedger, Memory, TimedLaunch
 from sluice.ports.errors import PortError
 from sluice.ports.ledger.planner_state import LAUNCHES_KEPT, LEARNED_PARTS, MemoryChange, joined, learned_of, recent_of
 
@@ -30,9 +30,10 @@ class DynamoPlannerState:
         self._learned: dict[str, tuple[str, Memory]] = {}  # by fleet, the one used longest ago first: digest, part
 
     def memory(self, fleet: str) -> Memory:
-        """The planner's memory. What of its record cannot be read is listed in `unread`, and is learned again."""
+        """The planner's memory. What of its record cannot be read is listed, and is learned again."""
         recent, state = self._table.get(key(fleet, "recent")), self._table.get(key(fleet, "state"))
-        return replace(_joined(_learned_in(state), recent), timed=_launches(state))
+        memory = _joined(_learned_in(state), recent)
+        return replace(memory, from_ledger=replace(memory.from_ledger, timed=_launches(state)))
 
     def memories(self, fleets: Sequence[str]) -> tuple[Memory | PortError, ...]:
         """The memories of several fleets: by one call for a hundred, and one more where learned parts are not known."""
@@ -42,7 +43,7 @@ class DynamoPlannerState:
         states = self._table.get_batch([key(fleet, "state") for fleet in unknown])
         for fleet, state in zip(unknown, states, strict=True):
             learned[fleet] = _learned_in(state)
-            if not learned[fleet].unread:
+            if not learned[fleet].from_ledger.unread:
                 digest = _digest(state["data"]["B"]) if state is not None and "data" in state else NOTHING
                 self._cache(fleet, digest, learned[fleet])
         for fleet in fleets:
@@ -72,7 +73,7 @@ class DynamoPlannerState:
         A day of minutes is 40 kB of JSON; compressed, a write costs a sixth of that.
         """
         after, known = learned_of(change.after), self._learned.get(change.fleet)
-        if known is not None and known[1] == after and not change.before.unread:
+        if known is not None and known[1] == after and not change.before.from_ledger.unread:
             return known[0]
         data = zlib.compress(MEMORY.to_text(after).encode())
         self._table.update(key(change.fleet, "state"), "SET #data = :data", {":data": data})
@@ -115,12 +116,16 @@ class DynamoPlannerState:
 
 
 def read_memory(text: str | bytes) -> Memory:
-    """The memory in a record of any version; `unread` lists, in sentences, what of the record could not be read."""
+    """The memory in a record of any version, with what of the record could not be read."""
     try:
         read = MEMORY.from_text(text)
     except UnreadableError as error:
-        return Memory(unread=(f"the planner's memory {error}; it is learned again",))
-    return replace(read.value, unread=read.problems)
+        return _unreadable(f"the planner's memory {error}; it is learned again")
+    return replace(read.value, from_ledger=FromLedger(unread=read.problems))
+
+
+def _unreadable(problem: str) -> Memory:
+    return Memory(from_ledger=FromLedger(unread=(problem,)))
 
 
 def _digest(data: bytes) -> str:
@@ -135,7 +140,7 @@ def _memory_in(item: Item) -> Memory:
     try:
         return read_memory(zlib.decompress(item["data"]["B"]))
     except (zlib.error, KeyError) as error:
-        return Memory(unread=(f"the planner's memory cannot be unpacked and is learned again: {error}",))
+        return _unreadable(f"the planner's memory cannot be unpacked and is learned again: {error}")
 
 
 def _learned_in(state: Item | None) -> Memory:

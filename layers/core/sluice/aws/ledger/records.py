@@ -49,8 +49,8 @@ class ReportedNeeds:
     needs: tuple[ReportedNeed, ...]
 
 
-# `timed` and `unread` are not the planner's to keep: the drainer writes the former, reading makes the latter.
-MEMORY = Form(Memory, "the planner's memory", migrations.MEMORY, not_kept=frozenset({"timed", "unread"}), by_parts=True)
+# `from_ledger` is not the planner's to keep: the drainer writes its launches, reading makes the rest.
+MEMORY = Form(Memory, "the planner's memory", migrations.MEMORY, not_kept=frozenset({"from_ledger"}), by_parts=True)
 LAUNCH = Form(TimedLaunch, "the launch")
 LAUNCH_EVENT = Form(Launch, "the launch event")
 QUEUE_METRICS = Form(QueueMetrics, "the metrics of queues")

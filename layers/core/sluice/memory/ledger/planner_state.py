@@ -17,7 +17,8 @@ class MemoryPlannerState:
 
     def memory(self, fleet: str) -> Memory:
         """The planner's memory, with the last launches noted."""
-        return replace(self._memories.get(fleet, Memory()), timed=self._launches.get(fleet, ()))
+        memory = self._memories.get(fleet, Memory())
+        return replace(memory, from_ledger=replace(memory.from_ledger, timed=self._launches.get(fleet, ())))
 
     def memories(self, fleets: Sequence[str]) -> tuple[Memory | PortError, ...]:
         """The memories of several fleets."""
@@ -26,7 +27,9 @@ class MemoryPlannerState:
     def keep_memories(self, changes: Sequence[MemoryChange]) -> tuple[PortError | None, ...]:
         """Keep memories."""
         for change in changes:
-            self._memories[change.fleet] = replace(change.after, timed=())
+            self._memories[change.fleet] = replace(
+                change.after, from_ledger=replace(change.after.from_ledger, timed=())
+            )
         return (None,) * len(changes)
 
     def note_launch(self, fleet: str, launch: TimedLaunch) -> None:

@@ -24,6 +24,7 @@ from sluice.model.planning import (
     CountState,
     Estimates,
     Forecast,
+    FromLedger,
     Memory,
     QueueSample,
     RateMemory,
@@ -74,8 +75,10 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
     horizon_s = fleet.tightest_wait_s + lead_s
     arrivals, is_new = learn_arrivals(memory.arrivals, snapshot.queue.sent, horizon_s, now)
     batches = learn_batches(memory.batches, arrivals.history, horizon_s, timing) if is_new else memory.batches
-    launches = learn_reported(launches, memory.timed)
-    learned = replace(memory, arrivals=arrivals, batches=batches, launches=launches, unread=())
+    launches = learn_reported(launches, memory.from_ledger.timed)
+    learned = replace(
+        memory, arrivals=arrivals, batches=batches, launches=launches, from_ledger=FromLedger(memory.from_ledger.timed)
+    )
     known = _known(memory, fleet, timing, snapshot.at)
     if snapshot.group is not None and snapshot.at > memory.learned_at:
         learned = _learn_from_group(
@@ -238,7 +241,7 @@ def _learn_from_group(
         samples=samples,
         redeliveries=returned,
         margin=_learn_margin(before, samples, queue, fleet, timing, at=at),
-        control=learn_control(before.control, group, fleet.mode, at),
+        decisions=replace(before.decisions, control=learn_control(before.decisions.control, group, fleet.mode, at)),
         queues=queues,
     )
 

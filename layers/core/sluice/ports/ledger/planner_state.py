@@ -32,13 +32,12 @@ class PlannerState(Protocol):
     def memory(self, fleet: str) -> Memory:
         """The planner's memory, for display; an empty one if nothing was kept yet.
 
-        `timed` holds the last launches noted, oldest first. `unread` lists, in sentences, what of the record could not
-        be read.
+        `from_ledger` has the last launches noted, and what of the record could not be read.
         """
         ...
 
     def memories(self, fleets: Sequence[str]) -> tuple[Memory | PortError, ...]:
-        """The memories of several fleets, in their order, without `timed`: for each the memory, or its error.
+        """The memories of several fleets, in their order, without launches noted: for each the memory, or its error.
 
         Raises:
             PortError: none could be read.
@@ -46,7 +45,7 @@ class PlannerState(Protocol):
         ...
 
     def keep_memories(self, changes: Sequence[MemoryChange]) -> tuple[PortError | None, ...]:
-        """Write memories, all but `timed` and `unread`; for each, in order, the error that it met.
+        """Write memories, all but `from_ledger`; for each, in order, the error that it met.
 
         Only who ticks the fleets' shard may call it.
         """
@@ -57,7 +56,7 @@ class Launches(Protocol):
     """How long launches took."""
 
     def note_launch(self, fleet: str, launch: TimedLaunch) -> None:
-        """Append a launch to `Memory.timed`, with the next number. No lease is needed.
+        """Append a launch to those that memories are read with, with the next number. No lease is needed.
 
         At least the last LAUNCHES_KEPT stay. A call whose answer was lost may be repeated by the AWS client, and the
         launch is then noted twice.
@@ -92,9 +91,8 @@ def recent_of(memory: Memory) -> Memory:
         spending=memory.spending,
         shadow=replace(memory.shadow, score=Shadow().score),
         queues=tuple(QueueMemory(queue.name, samples=queue.samples) for queue in memory.queues),
-        control=memory.control,
         counted=memory.counted,
-        on_record=memory.on_record,
+        decisions=memory.decisions,
     )
 
 
@@ -108,5 +106,5 @@ def joined(learned: Memory, recent: Memory) -> Memory:
         redeliveries=learned.redeliveries,
         shadow=replace(recent.shadow, score=learned.shadow.score),
         queues=tuple(replace(queue, arrivals=learned.of_queue(queue.name).arrivals) for queue in recent.queues),
-        unread=(*learned.unread, *recent.unread),
+        from_ledger=replace(recent.from_ledger, unread=(*learned.from_ledger.unread, *recent.from_ledger.unread)),
     )
