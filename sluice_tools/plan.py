@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from sluice.config.fleet import ConfigError, Fleet, parse
+from sluice.config.problems import describe_fault
 from sluice.model.decisions import Action, Decision, Figure
 from sluice.model.planning import Memory, Snapshot
 from sluice.model.timing import Timing
+from sluice.planning.learning.forecasting import SLOTS
 from sluice.planning.learning.learn import learn
 from sluice.planning.planner import plan as decide
 from sluice_tools.commands.frame import UsageError
@@ -22,6 +24,7 @@ from sluice_tools.commands.output import console
 
 NUMBER_MOST = 1e12  # more than any queue holds, and later than any moment in epoch seconds
 SIGNED = (["week"], ["outlier_run"], ["counted"], ["chosen"])  # fields of a memory whose numbers may be below 0
+LEAD_MOST_S = 604_800.0  # seven days: no launch takes as long, and a plan looks a lead time ahead
 COLOURS = {Action.SCALE_OUT: "green", Action.SCALE_IN: "yellow", Action.HOLD: "cyan"}
 
 
@@ -85,6 +88,13 @@ def memory_problems(memory: Memory) -> Iterator[str]:
     estimate = memory.service_rate.estimate
     if estimate is not None and estimate.mean <= 0.0:
         yield f"service_rate.estimate.mean: must be above 0 (got {estimate.mean:g})"
+    launches = memory.launches
+    for name in ("to_service", "to_first_message", "reported"):
+        lead = getattr(launches, name)
+        if lead is not None and lead.mean > LEAD_MOST_S:
+            yield f"launches.{name}.mean: must be at most {LEAD_MOST_S:.0f}, seven days (got {lead.mean:.10g})"
+    if len(memory.arrivals.week) not in (0, SLOTS):
+        yield f"arrivals.week: must be empty or have {SLOTS} entries (got {len(memory.arrivals.week)})"
 
 
 def _numbers(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
@@ -105,6 +115,8 @@ def _number_problems(document: Any) -> Iterator[str]:
         least = -NUMBER_MOST if where.split(".")[-2:-1] in SIGNED else 0.0
         if not least <= number <= NUMBER_MOST:
             yield f"{where}: must be a number from {least:g} to {NUMBER_MOST:g} (got {number:g})"
+        elif where.endswith("period_s") and number == 0.0:
+            yield f"{where}: must be above 0 (got 0)"
 
 
 def _show(decision: Decision, to: Console) -> None:
@@ -157,33 +169,32 @@ def read_fleet(path: Path) -> Fleet:
 def _read[T](kind: type[T], path: Path, problems_of: Callable[[T], Iterable[str]]) -> T:
     """A dataclass of the model from its JSON file; an unknown field is a fault, since it is most likely misspelt.
 
+    A number is a JSON number: a text that reads as one would pass unchecked.
+
     Args:
         kind: the dataclass.
         path: the file.
         problems_of: what else is wrong with it.
     """
     adapter = TypeAdapter(kind)
+    text = _text(path)
     try:
-        document = json.loads(_text(path))
+        document = json.loads(text)
     except json.JSONDecodeError as error:
         raise FileError(path, (f"must be JSON: {error}",)) from error
     try:
-        value = adapter.validate_python(document)
+        value = adapter.validate_json(text, strict=True)
     except ValidationError as error:
-        faults = error.errors(include_url=False)
-        raise FileError(path, tuple(_problem(fault["loc"], fault["msg"]) for fault in faults)) from error
-    problems = (
+        problems = [problem for fault in error.errors(include_url=False) for problem in describe_fault(fault, {})]
+        raise FileError(path, tuple(problems)) from error
+    found = (
         *_unknown(document, adapter.dump_python(value, mode="json")),
         *_number_problems(document),
         *problems_of(value),
     )
-    if problems:
-        raise FileError(path, problems)
+    if found:
+        raise FileError(path, found)
     return value
-
-
-def _problem(where: tuple[int | str, ...], message: str) -> str:
-    return f"{'.'.join(map(str, where)) or 'document'}: {message[0].lower()}{message[1:]}"
 
 
 def _unknown(given: Any, known: Any, where: str = "") -> Iterator[str]:

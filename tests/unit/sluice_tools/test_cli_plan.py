@@ -102,12 +102,33 @@ def test_plan_when_the_planners_own_memory_is_written_out(tmp_path: Path, capsys
             {"queue": {"visble": {"value": 1, "at": 2}}},
             ["queue.visble: is an unknown field; there are visible, in_flight"],
         ),
-        (SNAPSHOT, {"at": "now"}, ["at: input should be a valid number"]),
-        (SNAPSHOT, {"queue": {"visible": {"value": 1}}}, ["queue.visible.at: field required"]),
+        (SNAPSHOT, {"at": "now"}, ["at: must be a valid number (got 'now')"]),
+        (SNAPSHOT, {"queue": []}, ["queue: must be a JSON object (got [])"]),
+        (SNAPSHOT, {"queue": {"visible": {"value": 1}}}, ["queue.visible.at: is required"]),
+        (
+            SNAPSHOT,
+            {
+                "queue": {
+                    "visible": {"value": "-7", "at": 1},
+                    "in_flight": {"value": "nan", "at": 1},
+                    "delayed": {"value": True, "at": 1},
+                }
+            },
+            [
+                "queue.visible.value: must be a valid number (got '-7')",
+                "queue.in_flight.value: must be a valid number (got 'nan')",
+                "queue.delayed.value: must be a valid number (got true)",
+            ],
+        ),
+        (
+            SNAPSHOT,
+            {"queue": {"sent": {"period_s": 0, "points": [[1795510740, 5]]}}},
+            ["queue.sent.period_s: must be above 0 (got 0)"],
+        ),
         (
             SNAPSHOT,
             {"group": {"name": "g", "at": 1, "desired": 1, "min_size": 0, "max_size": 9, "instances": [{"id": "i"}]}},
-            ["group.instances.0.state: field required"],
+            ["group.instances.0.state: is required"],
         ),
         (
             SNAPSHOT,
@@ -164,7 +185,7 @@ def test_plan_when_a_memory_has_impossible_numbers(tmp_path: Path, capsys: pytes
         json.dumps(
             {
                 "service_rate": {"estimate": {"mean": 0, "weight": -5, "at": 1e300}, "outlier_run": [-1, 2, 3]},
-                "arrivals": {"week": [-1, 2], "history": {"period_s": 60, "start_at": 0, "counts": [-4]}},
+                "arrivals": {"week": [-1] * 672, "history": {"period_s": 60, "start_at": 0, "counts": [-4]}},
             }
         )
     )
@@ -175,6 +196,35 @@ def test_plan_when_a_memory_has_impossible_numbers(tmp_path: Path, capsys: pytes
         f"sluice plan: {path}: arrivals.history.counts.0: must be a number from 0 to 1e+12 (got -4)",
         f"sluice plan: {path}: service_rate.estimate.mean: must be above 0 (got 0)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("memory", "says"),
+    [
+        ({"needs": [[1, 2]]}, "needs: must be a JSON object (got [[1, 2]])"),
+        ({"arrivals": {"week": [1, 2]}}, "arrivals.week: must be empty or have 672 entries (got 2)"),
+        (
+            {"redeliveries": {"history": {"period_s": 0, "start_at": 0, "counts": [1]}}},
+            "redeliveries.history.period_s: must be above 0 (got 0)",
+        ),
+        (
+            {"launches": {"to_service": {"mean": 1e12, "weight": 9, "at": 1795510800}}},
+            "launches.to_service.mean: must be at most 604800, seven days (got 1e+12)",
+        ),
+        (
+            {"launches": {"reported": {"mean": 604801, "weight": 9, "at": 1795510800}}},
+            "launches.reported.mean: must be at most 604800, seven days (got 604801)",
+        ),
+    ],
+)
+def test_plan_when_a_memory_would_stop_the_planner(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], memory: dict[str, Any], says: str
+) -> None:
+    """What the planner could not compute with is refused with its field: no traceback, and no endless computing."""
+    path = tmp_path / "memory.json"
+    path.write_text(json.dumps(memory))
+    assert run("plan", "--fleet", str(FLEET), "--snapshot", str(SNAPSHOT), "--memory", str(path)) == ExitCode.USAGE
+    assert capsys.readouterr().err == f"sluice plan: {path}: {says}\n"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ PATTERNS = {
 # What a field may be, by pydantic's kind of fault.
 KINDS = {
     "model_type": "a JSON object",
+    "dataclass_type": "a JSON object",
     "tuple_type": "a JSON list",
     "int_from_float": "a whole number",
     "int_parsing": "a whole number",
