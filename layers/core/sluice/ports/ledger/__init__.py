@@ -127,11 +127,6 @@ class TrackerLedger(Protocol):
         """How long launches took."""
         ...
 
-    @property
-    def launch_log(self) -> LaunchLog:
-        """Which launches of the groups ended, and how."""
-        ...
-
 
 class DrainerLedger(ChainLedger, TrackerLedger, Protocol):
     """What draining uses."""
@@ -139,6 +134,11 @@ class DrainerLedger(ChainLedger, TrackerLedger, Protocol):
     @property
     def drains(self) -> Drains:
         """How drains stand."""
+        ...
+
+    @property
+    def launch_log(self) -> LaunchLog:
+        """Which launches of the groups ended, and how."""
         ...
 
 
