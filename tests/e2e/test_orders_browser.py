@@ -17,9 +17,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from examples.orders.orders.consumer import Consumer
 from examples.orders.orders.handling import Handler
-from examples.orders.orders.keeper import Keeper
 from examples.orders.orders.sqs import QueueError
 from examples.orders.orders.store import Store
+from examples.orders.orders.visibility import VisibilityExtender
 from examples.orders.orders.web import FrontEnd
 from tests.support.chromium import launched
 from tests.support.orders_fakes import MemoryQueue, MemoryWorkLog, new_store
@@ -58,7 +58,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         queue,
         store,
         Handler(queue, store, worklog, "i-1"),  # type: ignore[arg-type]
-        Keeper(queue, 30),
+        VisibilityExtender(queue, 30),
         worklog,  # type: ignore[arg-type]
         concurrency=2,
     )

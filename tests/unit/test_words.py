@@ -52,8 +52,8 @@ def listed(*patterns: str) -> list[str]:
     return sorted(path for path in done.stdout.splitlines() if (ROOT / path).exists())
 
 
-PAGES = listed("*.md", "*.yaml", "*.toml", "Makefile", ":!tests", ":!requirements")
-CODE = listed("layers/core/sluice/*.py", "functions/*.py", "sluice_tools/*.py")
+PAGES = listed("*.md", "*.yaml", "*.yml", "*.toml", "*.tf", "*.sh", ".ci/*", "Makefile", ":!tests", ":!requirements")
+CODE = listed("layers/core/sluice/*.py", "functions/*.py", "sluice_tools/*.py", "examples/*.py", "hatch_build.py")
 
 
 def problems(path: str, kind: Text) -> list[str]:
@@ -86,6 +86,7 @@ def test_files_when_listed() -> None:
     assert {"layers/core/sluice/planning/planner.py", "functions/planner/app.py", "sluice_tools/demo/acts.py"} <= set(
         CODE
     )
+    assert {"examples/consumer/sluice_consumer.py", "examples/orders/orders/consumer.py"} <= set(CODE)
 
 
 @pytest.mark.parametrize("each", EXCEPTIONS, ids=lambda each: f"{each.file}-{each.word}")

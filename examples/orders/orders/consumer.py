@@ -1,4 +1,4 @@
-"""The consumer: takes orders from the queue, works on several at a time, and drains when it is told to stop.
+"""The consumer: takes orders from the queue, works on several at a time, and drains when it is asked to stop.
 
 The contract with Sluice is one sentence: on SIGTERM stop receiving, return what was not started (visibility 0), finish
 what was, exit 0. How one message is handled is in `handling`, when to stop asking the database in `breaker`.
@@ -19,12 +19,12 @@ from typing import Final, Protocol
 from .breaker import Breaker, State
 from .databases import DatabaseUnavailableError
 from .handling import UNAVAILABLE_AFTER_S, Handled, Handler, Outcome
-from .keeper import Keeper
 from .lifecycle import Lifecycle, LifecycleWatch
 from .locating import locate_database
 from .settings import Settings, SettingsError, read_settings
 from .sqs import MAX_BATCH, Message, Queue, QueueError, SqsQueue
 from .store import Store
+from .visibility import VisibilityExtender
 from .worklog import WorkLog
 from .worklog_copy import CopyError, copy_work_log
 
@@ -70,7 +70,7 @@ class Consumer:
         queue: Queue,
         store: Probe,
         handler: Handler,
-        keeper: Keeper,
+        extender: VisibilityExtender,
         worklog: WorkLog,
         *,
         concurrency: int,
@@ -81,7 +81,7 @@ class Consumer:
         self._queue = queue
         self._store = store
         self._handler = handler
-        self._keeper = keeper
+        self._extender = extender
         self._worklog = worklog
         self._concurrency = concurrency
         self._clock = clock
@@ -106,15 +106,15 @@ class Consumer:
             self._worklog.write("draining", working=working_count)
 
     def run(self) -> Drained:
-        """Consume until told to stop, then drain."""
-        keeping = threading.Thread(target=self._keeper.run, name="keeper", daemon=True)
+        """Consume until asked to stop, then drain."""
+        keeping = threading.Thread(target=self._extender.run, name="visibility", daemon=True)
         keeping.start()
         try:
             with ThreadPoolExecutor(self._concurrency, thread_name_prefix="worker") as workers:
                 # Leaving the block waits for what was started.
                 self._consume(workers)
         finally:
-            self._keeper.end()
+            self._extender.end()
         drained = Drained(dict(self._outcomes), self._returned_unstarted, self._interrupted)
         self._worklog.write(
             "drained",
@@ -130,7 +130,7 @@ class Consumer:
             received_at = self._clock()
             for message in messages:
                 if self._begin():
-                    self._keeper.hold(message, received_at)
+                    self._extender.hold(message, received_at)
                     workers.submit(self._work, message)
                 else:
                     self._return_unstarted(message)
@@ -201,11 +201,11 @@ class Consumer:
 
     def _work(self, message: Message) -> None:
         try:
-            handled = self._handler.handle(message, lambda: self._keeper.let_go(message))
+            handled = self._handler.handle(message, lambda: self._extender.release(message))
         except Exception:
             # Not the message and no service: this process itself is failing, such as a full disk for the work log.
             log.exception("work on %s was given up", message.message_id)
-            self._keeper.let_go(message)
+            self._extender.release(message)
             handled = None
         with self._changed:
             self._working -= 1
@@ -243,7 +243,7 @@ def stop_on_signal(stop: Callable[[], None]) -> None:
 
 
 def main() -> int:
-    """Run a consumer until it is told to stop; 0 once it is drained, 2 where the settings are wrong."""
+    """Run a consumer until it is asked to stop; 0 once it is drained, 2 where the settings are wrong."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stopped = threading.Event()
     stop_on_signal(stopped.set)
@@ -268,10 +268,10 @@ def main() -> int:
         try:
             copy_work_log(settings.work_log, settings.work_log_bucket, settings.instance)
         except CopyError:
-            # Every message is let go of all the same: it is for whoever audits to miss the copy.
+            # Every message is released all the same: it is for whoever audits to miss the copy.
             log.exception("the work log stays here")
     if watch is not None:
-        # Told by the instance's own state: complete the action, then wait to be shut down, since a consumer that
+        # The instance's own state asked for it: complete the action, then wait to be shut down, since a consumer that
         # exited would be started again by systemd.
         watch.finish(stopped)
     return 0
@@ -303,7 +303,7 @@ def make_consumer(settings: Settings) -> Consumer:
             work_s=settings.work_s,
             work_s_by_sku=settings.work_s_by_sku,
         ),
-        Keeper(queue, settings.visibility_s),
+        VisibilityExtender(queue, settings.visibility_s),
         worklog,
         concurrency=settings.concurrency,
     )

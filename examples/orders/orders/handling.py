@@ -91,7 +91,7 @@ class Handler:
         Args:
             queue: Where messages came from.
             store: Where orders go.
-            worklog: Told when work begins and ends.
+            worklog: Gets a line when work begins and when it ends.
             instance: Who works, stored with each order.
             work_s: What each order takes besides the database.
             work_s_by_sku: The same for items that take another time.
@@ -107,12 +107,12 @@ class Handler:
         self._clock = clock
         self._work = work
 
-    def handle(self, message: Message, let_go: Callable[[], None] = lambda: None) -> Handled:
+    def handle(self, message: Message, release: Callable[[], None] = lambda: None) -> Handled:
         """Work on one message to its end; raises nothing that a message or a service can cause.
 
         Args:
             message: The delivery.
-            let_go: Called before the message is deleted or given back; from then on its visibility is not extended.
+            release: Called before the message is deleted or given back; from then on its visibility is not extended.
         """
         about = {"message_id": message.message_id, "receive_count": message.receive_count}
         started_at = self._clock()
@@ -122,31 +122,31 @@ class Handler:
             order = error
         about["order_id"] = order.order_id if isinstance(order, Order) else None
         self._worklog.write("started", **about)
-        handled = self._handle(message, order, started_at, let_go)
+        handled = self._handle(message, order, started_at, release)
         if isinstance(order, Order) and handled.outcome is Outcome.DEAD_LETTERED and handled.cause is not None:
             self._note(order.order_id, handled.cause)
         self._worklog.write("finished", **about, outcome=handled.outcome, cause=handled.cause)
         return handled
 
     def _handle(
-        self, message: Message, order: Order | RejectedError, started_at: float, let_go: Callable[[], None]
+        self, message: Message, order: Order | RejectedError, started_at: float, release: Callable[[], None]
     ) -> Handled:
         if isinstance(order, RejectedError):
-            return self._dead_letter(message, order.cause, let_go, database_answered=None)
+            return self._dead_letter(message, order.cause, release, database_answered=None)
         try:
             self._work(self._work_s_by_sku.get(order.sku, self._work_s))
             result = self._store.process(order, self._delivery(message, started_at))
         except RejectedError as error:
-            return self._dead_letter(message, error.cause, let_go, database_answered=True)
+            return self._dead_letter(message, error.cause, release, database_answered=True)
         except DatabaseUnavailableError as error:
-            let_go()
+            release()
             self._give_back(message, UNAVAILABLE_AFTER_S)
             return Handled(Outcome.RETURNED, str(error), database_answered=False)
         except Exception as error:
             # A fault of ours: the message stays, and the redrive policy decides how often it is tried.
             log.exception("order %s failed", order.order_id)
-            return self._fail(message, f"{type(error).__name__}: {error}", let_go, database_answered=None)
-        let_go()
+            return self._fail(message, f"{type(error).__name__}: {error}", release, database_answered=None)
+        release()
         self._delete(message)
         return Handled(Outcome(result.value), database_answered=True)
 
@@ -167,31 +167,31 @@ class Handler:
         )
 
     def _dead_letter(
-        self, message: Message, cause: str, let_go: Callable[[], None], *, database_answered: bool | None
+        self, message: Message, cause: str, release: Callable[[], None], *, database_answered: bool | None
     ) -> Handled:
         if not self._queue.has_dead_letters:
-            return self._fail(message, cause, let_go, database_answered=database_answered)
+            return self._fail(message, cause, release, database_answered=database_answered)
         try:
             stamped = contract.stamp(
                 message.attributes, cause=cause, source=self._queue.arn, first_sent_at=message.sent_at
             )
             if stamped is None:
                 log.warning("%s has no room for its cause (%s): left to the redrive policy", message.message_id, cause)
-                return self._fail(message, cause, let_go, database_answered=database_answered)
+                return self._fail(message, cause, release, database_answered=database_answered)
             self._queue.send_dead_letter(message, stamped)
         except QueueError as error:
             log.warning(
                 "%s could not be dead-lettered, and is left to the redrive policy: %s", message.message_id, error
             )
-            return self._fail(message, cause, let_go, database_answered=database_answered)
-        let_go()
+            return self._fail(message, cause, release, database_answered=database_answered)
+        release()
         self._delete(message)
         return Handled(Outcome.DEAD_LETTERED, cause, database_answered)
 
     def _fail(
-        self, message: Message, cause: str, let_go: Callable[[], None], *, database_answered: bool | None
+        self, message: Message, cause: str, release: Callable[[], None], *, database_answered: bool | None
     ) -> Handled:
-        let_go()
+        release()
         doublings = min(message.receive_count - 1, 10)
         self._give_back(message, min(MAX_RETRY_AFTER_S, RETRY_AFTER_S * 2**doublings))
         return Handled(Outcome.FAILED, cause, database_answered)

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("orders")
 
 POLL_S: Final = 2.0
-"""Between two looks: a drain starts within it, and the metadata service stands far more."""
+"""Between two requests: a drain starts within it, and the metadata service stands far more."""
 
 METADATA_TIMEOUT_S: Final = 2.0
 """The metadata service is on the same host."""
 
 TOKEN_TTL_S: Final = 60
-"""A token for each look; it need not outlive it by much."""
+"""A token for each request; it need not outlive it by much."""
 
 RETRY_S: Final = 5.0
 """Between tries to complete the action; the hook's own timeout is the backstop."""
@@ -149,7 +149,7 @@ class LifecycleWatch:
     def finish(self, stopped: threading.Event) -> None:
         """Complete the action, then wait until `stopped` is set or the instance is in service again.
 
-        Returns at once where the instance is not leaving: the consumer was told to stop by someone else.
+        Returns at once where the instance is not leaving: something else asked the consumer to stop.
         """
         if not self._leaving.is_set():
             return

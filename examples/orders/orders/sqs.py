@@ -235,7 +235,7 @@ def _make_client(url: str, wait_s: int) -> "SQSClient":
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=wait_s + READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": MAX_TRIES},
-        # Each worker, the keeper and the receiver may talk to SQS at the same moment.
+        # Each worker, the thread that extends visibilities and the receiver may talk to SQS at the same moment.
         max_pool_connections=50,
     )
     with _explained("sqs", url):

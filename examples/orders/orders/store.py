@@ -65,7 +65,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How an order came to be worked on; stored with it, so that waits can be told from the database alone.
+    """How an order came to be worked on; stored with it, so that waits can be read from the database alone.
 
     Attributes:
         sent_at: First enqueued, epoch seconds.

@@ -4,7 +4,7 @@ A line has `at` (epoch seconds), `event`, `instance`, `process`, and what the ev
 
 - `started`: a worker began; with `message_id`, `order_id` (null where the body is no order) and `receive_count`.
 - `finished`: that worker is done; the same and `outcome` (see `handling.Outcome`) and, where there is one, `cause`.
-- `draining`: the process was told to stop; `working` counts what it has to finish.
+- `draining`: the process was asked to stop; `working` counts what it has to finish.
 - `drained`: the process stops, with counts of everything; its `interrupted` counts what was begun and given up.
 - anything else is for people.
 

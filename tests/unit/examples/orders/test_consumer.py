@@ -10,10 +10,10 @@ import pytest
 from examples.orders.orders.consumer import Consumer, Drained
 from examples.orders.orders.databases import DatabaseUnavailableError
 from examples.orders.orders.handling import UNAVAILABLE_AFTER_S, Handler, Outcome
-from examples.orders.orders.keeper import Keeper
 from examples.orders.orders.order import Order
 from examples.orders.orders.sqs import Message, QueueError
 from examples.orders.orders.store import Delivery, Result
+from examples.orders.orders.visibility import VisibilityExtender
 from tests.support.orders_fakes import MemoryQueue, MemoryWorkLog, make_order, new_store
 
 LONG_S = 20.0
@@ -35,12 +35,12 @@ class Run:
         self.changed = threading.Condition()
         self.drained: Drained | None = None
         handler = Handler(self.queue, self, self.worklog, "i-1")  # type: ignore[arg-type]
-        self.keeper = Keeper(self.queue, 30)
+        self.extender = VisibilityExtender(self.queue, 30)
         self.consumer = Consumer(
             self.queue,
             self,
             handler,
-            self.keeper,
+            self.extender,
             self.worklog,  # type: ignore[arg-type]
             concurrency=3,
             jitter=lambda: 0.0,
@@ -287,18 +287,18 @@ def test_interruption_is_counted_when_the_consumer_itself_fails(run: Run) -> Non
 
 
 def test_message_stays_hidden_when_its_order_takes_long(run: Run) -> None:
-    """The consumer holds what it works on, and lets go of it when it is done."""
+    """The consumer holds what it works on, and releases it when it is done."""
     run.gate.clear()
     send(run, 1)
     held: list[Message] = []
-    let_go: list[Message] = []
-    run.keeper.hold = lambda message, received_at: held.append(message)  # type: ignore[method-assign]
-    run.keeper.let_go = let_go.append  # type: ignore[assignment, method-assign]
+    released: list[Message] = []
+    run.extender.hold = lambda message, received_at: held.append(message)  # type: ignore[method-assign]
+    run.extender.release = released.append  # type: ignore[assignment, method-assign]
     run.thread.start()
     run.until(lambda: len(run.started) == 1)
     assert len(held) == 1
-    assert let_go == []
+    assert released == []
     run.gate.set()
     run.until(lambda: not run.queue.entries)
     run.drain()
-    assert let_go == held
+    assert released == held

@@ -274,7 +274,7 @@ def test_handling_goes_on_when_the_queue_does_not_answer(bench: Bench, refused: 
 
 
 @pytest.mark.parametrize("kind", ["good", "poison", "away", "broken"])
-def test_message_is_let_go_before_its_visibility_is_changed(bench: Bench, kind: str) -> None:
+def test_message_is_released_before_its_visibility_is_changed(bench: Bench, kind: str) -> None:
     """An extension after the return would hide the message again."""
     bench.queue.send([make_order(sku="sku-13" if kind == "poison" else "kettle").body()])
 

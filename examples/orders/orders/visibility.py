@@ -1,4 +1,4 @@
-"""Keeps messages hidden while they are worked on, by extending their visibility in time."""
+"""Extends the visibility of messages in time, so that they stay hidden while they are worked on."""
 
 import logging
 import threading
@@ -24,11 +24,11 @@ class _Held:
     received_at: float
     due_at: float
     lock: threading.Lock = field(default_factory=threading.Lock)
-    let_go: bool = False
+    released: bool = False
 
 
-class Keeper:
-    """Extends what is held. `tick` does the work; `run` is its loop."""
+class VisibilityExtender:
+    """Extends the visibility of the messages that are held. `tick` does the work; `run` is its loop."""
 
     def __init__(self, queue: Queue, visibility_s: int, clock: Callable[[], float] = time.monotonic) -> None:
         """Hold nothing yet; `visibility_s` is how long each extension lasts, at least 3 s."""
@@ -49,13 +49,13 @@ class Keeper:
         with self._lock:
             self._held[message.receipt] = _Held(message, received_at, received_at + self.interval_s)
 
-    def let_go(self, message: Message) -> None:
+    def release(self, message: Message) -> None:
         """Extend no more; an extension under way is waited for, so that it cannot undo what comes next."""
         with self._lock:
             held = self._held.pop(message.receipt, None)
         if held is not None:
             with held.lock:
-                held.let_go = True
+                held.released = True
 
     def tick(self) -> None:
         """Extend everything that is due."""
@@ -68,7 +68,7 @@ class Keeper:
     def _extend(self, held: _Held, now: float) -> None:
         longest_s = int(held.received_at + MAX_HIDDEN_S - now)
         with held.lock:
-            if held.let_go:
+            if held.released:
                 return
             held.due_at = now + self.interval_s
             if longest_s <= 0:
@@ -81,7 +81,7 @@ class Keeper:
 
     def run(self) -> None:
         """Tick until `end` is called."""
-        # Four looks an interval: no extension is later than a quarter of its interval.
+        # Four ticks an interval: no extension is later than a quarter of its interval.
         while not self._ended.wait(self.interval_s / 4):
             self.tick()
 

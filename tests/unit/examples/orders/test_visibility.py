@@ -2,8 +2,8 @@
 
 import threading
 
-from examples.orders.orders.keeper import MAX_HIDDEN_S, Keeper
 from examples.orders.orders.sqs import Message, QueueError
+from examples.orders.orders.visibility import MAX_HIDDEN_S, VisibilityExtender
 from tests.support.orders_fakes import Call, MemoryQueue, make_order
 
 
@@ -30,47 +30,47 @@ def test_message_stays_hidden_when_work_takes_longer_than_its_visibility() -> No
     """Five times the visibility pass, and nobody else receives the message."""
     clock = Clock()
     queue, message = received(clock)
-    keeper = Keeper(queue, 30, clock)
-    keeper.hold(message, clock.now)
+    extender = VisibilityExtender(queue, 30, clock)
+    extender.hold(message, clock.now)
     for second in range(150):
         clock.now = float(second)
-        keeper.tick()
+        extender.tick()
         assert queue.receive(1) == []
     # Every ten seconds, after each of which 30 s are left: no more calls than that.
     assert len(queue.calls) == 14
     assert {call.visibility_s for call in queue.calls} == {30}
 
 
-def test_message_is_extended_no_more_when_it_was_let_go() -> None:
+def test_message_is_extended_no_more_when_it_was_released() -> None:
     """What is returned with visibility 0 stays returned."""
     clock = Clock()
     queue, message = received(clock)
-    keeper = Keeper(queue, 30, clock)
-    keeper.hold(message, clock.now)
-    keeper.let_go(message)
+    extender = VisibilityExtender(queue, 30, clock)
+    extender.hold(message, clock.now)
+    extender.release(message)
     queue.set_visibility(message, 0)
     clock.now = 25.0
-    keeper.tick()
+    extender.tick()
     assert queue.calls == [Call("set_visibility", message.message_id, 0)]
-    keeper.let_go(message)  # safe to repeat
+    extender.release(message)  # safe to repeat
 
 
 def test_next_extension_is_tried_when_one_failed() -> None:
     """A failed call is not the end: the next one is due before the visibility ends."""
     clock = Clock()
     queue, message = received(clock)
-    keeper = Keeper(queue, 30, clock)
-    keeper.hold(message, clock.now)
+    extender = VisibilityExtender(queue, 30, clock)
+    extender.hold(message, clock.now)
 
     def refuse(_: str) -> None:
         raise QueueError("busy")
 
     queue.fail = refuse
     clock.now = 10.0
-    keeper.tick()
+    extender.tick()
     queue.fail = lambda name: None
     clock.now = 20.0
-    keeper.tick()
+    extender.tick()
     clock.now = 49.0
     assert queue.receive(1) == []
     assert len(queue.calls) == 1
@@ -80,22 +80,22 @@ def test_extension_ends_when_twelve_hours_have_passed() -> None:
     """SQS allows no more: the last extensions end at the limit, and then there are none."""
     clock = Clock()
     queue, message = received(clock)
-    keeper = Keeper(queue, 30, clock)
-    keeper.hold(message, clock.now)
+    extender = VisibilityExtender(queue, 30, clock)
+    extender.hold(message, clock.now)
     clock.now = MAX_HIDDEN_S - 12.0
-    keeper.tick()
+    extender.tick()
     assert queue.calls[-1].visibility_s == 12
     clock.now = MAX_HIDDEN_S + 1.0
-    keeper.tick()
+    extender.tick()
     assert len(queue.calls) == 1
 
 
-def test_letting_go_waits_when_an_extension_is_under_way() -> None:
+def test_releasing_waits_when_an_extension_is_under_way() -> None:
     """An extension that overtook the return would hide the message again."""
     clock = Clock()
     queue, message = received(clock)
-    keeper = Keeper(queue, 30, clock)
-    keeper.hold(message, clock.now)
+    extender = VisibilityExtender(queue, 30, clock)
+    extender.hold(message, clock.now)
     asked, may_answer = threading.Event(), threading.Event()
 
     def slow(_: str) -> None:
@@ -104,24 +104,24 @@ def test_letting_go_waits_when_an_extension_is_under_way() -> None:
 
     queue.fail = slow
     clock.now = 10.0
-    ticking = threading.Thread(target=keeper.tick)
+    ticking = threading.Thread(target=extender.tick)
     ticking.start()
     assert asked.wait(10)
-    letting_go = threading.Thread(target=keeper.let_go, args=[message])
-    letting_go.start()
-    letting_go.join(0.1)
-    assert letting_go.is_alive()
+    releasing = threading.Thread(target=extender.release, args=[message])
+    releasing.start()
+    releasing.join(0.1)
+    assert releasing.is_alive()
     may_answer.set()
-    letting_go.join(10)
+    releasing.join(10)
     ticking.join(10)
-    assert not letting_go.is_alive()
+    assert not releasing.is_alive()
 
 
 def test_loop_ends_when_it_is_told_to() -> None:
-    """The keeper's thread does not outlive the drain."""
-    keeper = Keeper(MemoryQueue(), 3)
-    loop = threading.Thread(target=keeper.run, daemon=True)
+    """The extender's thread does not outlive the drain."""
+    extender = VisibilityExtender(MemoryQueue(), 3)
+    loop = threading.Thread(target=extender.run, daemon=True)
     loop.start()
-    keeper.end()
+    extender.end()
     loop.join(10)
     assert not loop.is_alive()
