@@ -333,7 +333,7 @@ def judged(job: RedriveJob, now: float, possible_count: int = 0) -> RedriveJob:
     came_back = progress.returned_count or progress.stopped_groups or possible_count
     last = f" {job.note}" if job.note else ""
     state = JobState.CAME_BACK if came_back else JobState.DONE
-    return settled(replace(job, state=state, note="; ".join(parts) + "." + last, updated_at=now), now)
+    return over_or_put_off(replace(job, state=state, note="; ".join(parts) + "." + last, updated_at=now), now)
 
 
 def put_off(job: RedriveJob, wait_s: float, now: float) -> RedriveJob:
@@ -354,7 +354,7 @@ def put_off(job: RedriveJob, wait_s: float, now: float) -> RedriveJob:
     )
 
 
-def settled(job: RedriveJob, now: float) -> RedriveJob:
+def over_or_put_off(job: RedriveJob, now: float) -> RedriveJob:
     """A job that is over, unless it is a release that came back, or of which more was held meanwhile."""
     if job.release and job.state is JobState.CAME_BACK:
         return put_off(job, 2.0 * job.release.wait_s, now)

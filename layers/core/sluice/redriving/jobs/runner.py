@@ -45,9 +45,9 @@ from sluice.redriving.jobs.rules import (
     folded,
     judged,
     move_task_is_faster,
+    over_or_put_off,
     progressed,
     sent,
-    settled,
     with_returns_found,
 )
 from sluice.redriving.jobs.sending import JobSender
@@ -380,7 +380,7 @@ class Runner:
         )
         if there.state is JobState.RUNNING:
             came_back = ours.state is JobState.DONE and ours.progress.returned_count
-            return settled(replace(ours, state=JobState.CAME_BACK) if came_back else ours, self.now())
+            return over_or_put_off(replace(ours, state=JobState.CAME_BACK) if came_back else ours, self.now())
         ours = replace(ours, state=there.state, note=there.note)
         if before.progress.phase is not JobPhase.MOVE:
             return ours
