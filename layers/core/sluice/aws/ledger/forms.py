@@ -8,8 +8,9 @@ read a record:
 2. What is not known after that is left out, and reported in a sentence.
 3. The rest is the record. A field that is missing has its default.
 
-To change a form: add a migration (`sluice.aws.ledger.migrations`), and test it with a record of the version before
-(tests/unit/records has those of version 1).
+To change a form: add a migration (`sluice.aws.ledger.migrations`), test it with a record of the version before
+(tests/unit/records has those of version 1), and write the new version's fields into tests/unit/records/fields.json. A
+field that is only added is written there, and needs no version.
 """
 
 import json
