@@ -449,6 +449,58 @@ def test_judge_holds_a_burst_when_its_cause_passes_by_itself(cause: str, policy:
     assert (verdict.kind, verdict.held) == (VerdictKind.QUARANTINE, held)
 
 
+OUTAGES = (
+    # A status, as clients, servers and logs write it.
+    "upstream returned 503", "HTTP/1.1 503", "HTTPError: 503", "HTTP error 502 from payments",
+    '{"status": 503, "order": 17}', "statusCode: 503", "StatusCode=504", "[503] busy", "Http503Exception: down",
+    "Request failed with status code 429", "504 Gateway Time-out",
+    # AWS's own errors.
+    "ServiceUnavailableException: try later", "TooManyRequestsException: no", "ThrottledException",
+    "An error occurred (ProvisionedThroughputExceededException) when calling the PutItem operation",
+    "An error occurred (SlowDown) when calling the PutObject operation", "RequestLimitExceeded: no", "Rate exceeded",
+    'EndpointConnectionError: Could not connect to the endpoint URL: "https://x"',
+    # Late.
+    'Get "https://pay": context deadline exceeded', "rpc error: code = DeadlineExceeded desc = x",
+    "4 DEADLINE_EXCEEDED: Deadline exceeded", "ESOCKETTIMEDOUT", "dial tcp 10.0.0.1:5432: i/o timeout",
+    # Connections that were refused, reset or lost.
+    "psycopg2.OperationalError: server closed the connection unexpectedly", "MySQL server has gone away",
+    "(2013, 'Lost connection to MySQL server during query')", "(2003, \"Can't connect to MySQL server on 'db' (111)\")",
+    "CommunicationsException: Communications link failure", "redis.ConnectionError: Connection closed by server.",
+    "('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))", "socket hang up",
+    "write EPIPE", "java.io.IOException: Broken pipe", "[Errno 113] No route to host", "SQLSTATE[08006] [7] gone",
+    "SocketException (10061): No connection could be made because the target machine actively refused it.",
+    "SocketException (10054): An existing connection was forcibly closed by the remote host.",
+    "14 UNAVAILABLE: No connection established", "rpc error: code = Unavailable desc = closing",
+    "ORA-12541: TNS:no listener", "ORA-03113: end-of-file on communication channel",
+    # Names that are not found for now, and databases that start, end or are full.
+    "getaddrinfo EAI_AGAIN db", "[Errno -3] Temporary failure in name resolution",
+    "FATAL: the database system is starting up", "FATAL: terminating connection due to administrator command",
+    "FATAL: sorry, too many clients already", "Too many connections", "Deadlock found when trying to get lock",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("cause", OUTAGES)
+def test_judge_holds_a_burst_of_an_ordinary_outage(cause: str) -> None:
+    """As drivers, clients and services say that a peer is away, late or busy, with the policy's defaults."""
+    verdict = judged(letter(cause=cause), RedrivePolicy(), QUEUE, DeadLetterHistory(recent_count=20))
+    assert (verdict.kind, verdict.held) == (VerdictKind.QUARANTINE, True)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "HTTP 404", "HTTP 500: boom", "order 503 not found", "got 503 items", "SQLCODE=-503, SQLSTATE=42912",
+        "ORA-00504: no", "Error 1503: no", "SQLSTATE[23505]: duplicate key", "item 17 is unavailable",
+        "LimitExceeded: the message is too large", "item 14 unavailable", "order time out of range",
+        "no such host: pay.acme.example", "exit status 137",
+    ],
+)  # fmt: skip
+def test_judge_holds_no_burst_of_a_cause_that_only_reads_like_an_outage(cause: str) -> None:
+    """Numbers that are no status, and what does not pass by itself: an operator decides at once."""
+    verdict = judged(letter(cause=cause), RedrivePolicy(), QUEUE, DeadLetterHistory(recent_count=20))
+    assert (verdict.kind, verdict.held) == (VerdictKind.QUARANTINE, False)
+
+
 def test_judge_retries_a_transient_burst_when_nothing_is_released_by_itself() -> None:
     """release_within_s 0: who releases nothing lets transient causes go on with their retries."""
     policy = RedrivePolicy(transient=("timeout*",), burst_count=5, release_within_s=0)

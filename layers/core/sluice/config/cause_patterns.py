@@ -11,15 +11,6 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 LINE_LIMIT = 1_000  # characters of a line that are read
-# Causes that pass by themselves, by what they say: a peer that is away, late or busy. They decide only whether a burst
-# is held and released, and a policy's own patterns come first.
-# https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
-PASSING = (
-    *(f"*{form}{code}*" for code in (429, 502, 503, 504) for form in ("HTTP ", "status code ", "status: ")),
-    *("*Too Many Requests*", "*Bad Gateway*", "*Service Unavailable*", "*Gateway Timeout*"),
-    *("*Throttl*", "*timeout*", "*timed out*", "*ETIMEDOUT*"),
-    *("*connection refused*", "*ECONNREFUSED*", "*connection reset*", "*ECONNRESET*"),
-)
 _SPACES = re.compile(r"\s+")
 
 

@@ -14,7 +14,8 @@ Theory of operation
    deploy fails on everything, and is not retried message by message. Once the group was quiet for the window, its
    messages are retried again. A group by shape alone does not trip: its messages have a form in common, and no cause
    that is known. Where the cause passes by itself (a database that is down), the group is *held*: Sluice releases it
-   once a canary passes (`jobs.release`). Such are the policy's `transient` causes, and PASSING ones that no list names.
+   once a canary passes (`jobs.release`). Such are the policy's `transient` causes, and those of
+   `causes.passing` that no list names.
 6. It was sent back `max_retries` times: quarantine.
 7. Otherwise retry, after a delay with jitter: `uniform(0.5, 1) * min(max_delay_s, base_delay_s * 2^redrives)` seconds,
    `redrives` being those before this one. On FIFO queues it waits in the dead-letter queue instead (`fifo_order`).
@@ -51,11 +52,12 @@ The protocol that keeps each message in at least one place, and at most one copy
 
 from collections.abc import Sequence
 
-from sluice.config.cause_patterns import PASSING, names
+from sluice.config.cause_patterns import names
 from sluice.config.fleet import Otherwise, RedrivePolicy
 from sluice.model.frozen import dataclass, replace
 from sluice.model.queue_names import same_queue
 from sluice.model.redriving import HandledLetter, Message, Verdict, VerdictKind
+from sluice.redriving.causes.passing import passes_by_itself
 from sluice.redriving.failure_groups import OWN_PREFIX, Cause, describe_source, queue_name
 from sluice.redriving.foreign_letters import foreign_letter
 from sluice.redriving.letter_history import LetterPast
@@ -178,7 +180,8 @@ def _tripped(policy: RedrivePolicy, own: Cause, history: DeadLetterHistory) -> s
 
 def _is_released(policy: RedrivePolicy, own: Cause) -> bool:
     """Whether a group that has tripped is held and released by Sluice, since its cause passes by itself."""
-    return policy.release_within_s > 0 and names((*policy.transient, *PASSING), own.words, *own.said)
+    lines = (own.words, *own.said)
+    return policy.release_within_s > 0 and (names(policy.transient, *lines) or passes_by_itself(*lines))
 
 
 def without_release(verdict: Verdict) -> Verdict:

@@ -2,6 +2,7 @@
 
     what was said --> stack_traces: the exception that began it, and the own place where it was raised
                   --> masking:      one line, without what differs from message to message
+                  --> passing:      whether it passes by itself, such as a peer that is away
     a body        --> envelopes:    what an SNS notification, a Celery task or a Lambda record carries, and its error
                   --> payload_pointers: the S3 object that a body stands for
 
