@@ -213,6 +213,17 @@ ERRORS = [
         }),
         "RetriesExhausted: TypeError: x is not a function in charge (task/charge.mjs)",
     ),
+    (
+        lambda_record({
+            "errorType": "com.acme.ChargeFailed", "errorMessage": "order 7",
+            "stackTrace": ["com.acme.orders.Handler.handleRequest(Handler.java:12)"],
+            "cause": {
+                "errorType": "java.net.ConnectException", "errorMessage": "Connection refused",
+                "stackTrace": ["java.base/sun.nio.ch.Net.poll(Native Method)", "com.acme.Client.post(Client.java:7)"],
+            },
+        }),
+        "java.net.ConnectException: Connection refused in com.acme.Client.post (Client.java)",
+    ),
     (lambda_record(None, "EventAgeExceeded"), "EventAgeExceeded"),
     (
         fault(7),

@@ -172,6 +172,82 @@ System.AggregateException: One or more errors occurred. ---> System.Data.SqlClie
    at System.Data.X.Y()
    at Acme.Db.Run(String sql)""",
     ),
+    "Java, by Logback": (
+        "java.net.ConnectException: Connection refused",
+        "com.acme.http.Client.post (Client.java)",
+        """com.acme.orders.ChargeFailed: order 17
+\tat com.acme.orders.Charger.charge(Charger.java:42) ~[orders-1.7.3.jar:1.7.3]
+Caused by: java.net.ConnectException: Connection refused
+\tat java.base/sun.nio.ch.Net.pollConnect(Native Method) ~[na:na]
+\tat com.acme.http.Client.post(Client.java:7) ~[orders-1.7.3.jar!/:1.7.3]
+\t... 41 common frames omitted""",
+    ),
+    "Java, a message of Jackson": (
+        'com.fasterxml.jackson.databind.exc.MismatchedInputException: Cannot deserialize from String "abc"',
+        "com.acme.orders.Listener.read (Listener.java)",
+        """com.fasterxml.jackson.databind.exc.MismatchedInputException: Cannot deserialize from String "abc"
+ at [Source: (String)"{"id":"abc","customer":"Anna"}"; line: 1, column: 7] (through chain: com.acme.Order["id"])
+\tat com.fasterxml.jackson.databind.DeserializationContext.weird(DeserializationContext.java:2000)
+\tat com.acme.orders.Listener.read(Listener.java:31)""",
+    ),
+    "Node, a group": (
+        "Error: connect ECONNREFUSED ::1:5432",
+        "charge (dist/charge.js)",
+        """AggregateError [ECONNREFUSED]:
+    at internalConnectMultiple (node:net:1122:18)
+    at charge (/app/dist/charge.js:22:11) {
+  code: 'ECONNREFUSED',
+  [errors]: [
+    Error: connect ECONNREFUSED ::1:5432
+        at createConnectionError (node:net:1652:14) {
+      errno: -111,
+      code: 'ECONNREFUSED',
+    },
+    Error: connect ECONNRESET 127.0.0.1:5432
+        at other (/app/dist/other.js:3:1)
+  ]
+}""",
+    ),
+    "Node, a cause as pino and VError write it": (
+        "Error: connect ECONNREFUSED 10.0.3.17:5432",
+        "charge (dist/charge.js)",
+        """Error: could not charge order 17
+    at charge (/app/dist/charge.js:22:11)
+caused by: Error: connect ECONNREFUSED 10.0.3.17:5432
+    at TCPConnectWrap.afterConnect [as oncomplete] (node:net:1595:16)""",
+    ),
+    "Node, its library alone": (
+        "Error: connect ECONNREFUSED 10.0.3.17:5432",
+        "TCPConnectWrap.afterConnect (node:net)",
+        """Error: connect ECONNREFUSED 10.0.3.17:5432
+    at TCPConnectWrap.afterConnect [as oncomplete] (node:net:1595:16)""",
+    ),
+    "Go, a panic that was recovered": (
+        "runtime error: index out of range [5] with length 3",
+        "pay.(*Charger).Charge (pay/charge.go)",
+        """runtime error: index out of range [5] with length 3
+goroutine 17 [running]:
+runtime/debug.Stack()
+\t/usr/local/go/src/runtime/debug/stack.go:24 +0x65
+github.com/acme/orders/middleware.Recover.func1()
+\t/src/orders/middleware/recover.go:21 +0x1d
+panic({0x104c, 0x14000})
+\t/usr/local/go/src/runtime/panic.go:914 +0x21f
+github.com/acme/orders/pay.(*Charger).Charge(0xc0000, {0x1, 0x2})
+\t/src/orders/pay/charge.go:42 +0x1d""",
+    ),
+    ".NET, a group": (
+        "Acme.OrderFailed: order 17",
+        "Acme.Payments.Client.Post (Payments/Client.cs)",
+        """System.AggregateException: One or more errors occurred. (order 17) (no)
+ ---> Acme.OrderFailed: order 17
+   at Acme.Payments.Client.Post(String url) in /src/Payments/Client.cs:line 31
+   --- End of inner exception stack trace ---
+   at Acme.Program.Main() in /src/Program.cs:line 3
+ ---> (Inner Exception #1) Acme.Other: no
+   at Acme.B.C() in /src/B.cs:line 1<---
+""",
+    ),
 }
 _LINE, _PLACE, _TEXT = TRACES["Python, raised from"]
 TRACES["Python, while another was handled"] = (

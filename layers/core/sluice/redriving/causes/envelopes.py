@@ -326,14 +326,19 @@ def _bare_error(value: Mapping[str, Json]) -> _Layer | None:
 
 def _lambda_error(payload: Json, before: str = "") -> str:
     """What a function answered: its error as its runtime writes it, with the stack trace as one of its language."""
-    match payload:
-        case {"errorMessage": str(text), **more}:
-            kind, trace = more.get("errorType"), more.get("stackTrace", more.get("trace"))
-            line = f"{kind}: {text}" if isinstance(kind, str) and kind and not text.startswith(kind) else text
-            return _with_frames(before, line, trace)
-        case str(text):
-            return before + text
-    return ""
+    said: list[str] = []
+    for _ in range(_INNER_CAUSES):
+        match payload:
+            case {"errorMessage": str(text), **more}:
+                kind, trace = more.get("errorType"), more.get("stackTrace", more.get("trace"))
+                line = f"{kind}: {text}" if isinstance(kind, str) and kind and not text.startswith(kind) else text
+                said.append(_with_frames("Caused by: " if said else before, line, trace))
+                payload = more.get("cause")  # of Java and .NET
+            case str(text) if not said:
+                return before + text
+            case _:
+                break
+    return "\n".join(said)
 
 
 def _with_frames(before: str, line: str, trace: Json) -> str:

@@ -60,7 +60,8 @@ class _Block(NamedTuple):
 # --------------------------------------------------------------------------- frames
 
 _PYTHON: Final = re.compile(r'\s{1,12}File "([^"]{1,400})", line \d+(?:, in (.{1,200}))?$')
-_AT: Final = re.compile(r"\s{1,40}at (.{1,600})$")
+_AT: Final = re.compile(r"\s{1,40}at (?!\[Source: )(.{1,600})$")  # which Jackson writes into a message
+_JAVA_PACKAGE: Final = re.compile(r" ~?\[[^\[\]]{1,200}\]$")  # of Logback and Log4j: ` ~[orders.jar:1.2]`
 _GO_FILE: Final = re.compile(r"\t(\S{1,400}\.(?:go|s)):\d+(?: \+0x[0-9a-f]+)?$")
 _DOTNET_IN: Final = re.compile(r"(.{1,400}?)\) in (.{1,300}?)(?::line \d+)?$")
 _PARENS: Final = re.compile(r"(.{0,300}?) ?\(([^()]{0,400})\)$")
@@ -96,7 +97,7 @@ def _frame(line: str, before: str) -> _Frame | None:
         return _made(function.rpartition("/")[2], found[1])
     if not (found := _AT.match(line)):
         return None
-    said = found[1].removesuffix(" {").strip()
+    said = _JAVA_PACKAGE.sub("", found[1].removesuffix(" {").strip())
     if inside := _DOTNET_IN.match(said):
         return _made(inside[1].partition("(")[0], inside[2])
     if inside := _PARENS.match(said):
@@ -110,6 +111,7 @@ def _looks_like_file(text: str) -> bool:
     return (
         bool(_LINE_NUMBER.search(text))
         or text in {"Native Method", "Unknown Source"}
+        or text.startswith("node:")
         or _FILE.fullmatch(text) is not None
     )
 
@@ -140,7 +142,10 @@ _MARGIN: Final = re.compile(r"\s{0,40}(?:[|+](?: |$|-[-+ ]*\d.*$|-+$))")  # of a
 _GROUP: Final = re.compile(r"\(\d+ sub-exceptions?\)$")
 _DIRECT: Final = "The above exception was the direct cause of the following exception:"
 _HANDLING: Final = "During handling of the above exception, another exception occurred:"
-_CAUSED_BY: Final = re.compile(r"(?:Caused by: | ---> | {0,8}\[(?:cause|Symbol\(cause\))\]: )(.*)")
+_CAUSED_BY: Final = re.compile(r"(?:[Cc]aused by: | ---> | {0,8}\[(?:cause|Symbol\(cause\))\]: )(.*)")
+# Of a group of exceptions the first one counts: Node lists all, .NET the further ones behind the trace of the first.
+_NODE_GROUP: Final = re.compile(r"\s{0,40}\[errors\]: \[$")
+_DOTNET_GROUP: Final = re.compile(r"\s{0,8}---> \(Inner Exception #\d+\) ")
 _SUPPRESSED: Final = re.compile(r"\s+Suppressed: ")
 _PANIC: Final = re.compile(r"\s{0,8}(?:\[\d+\]\s)?panic: (.*)")
 _NO_HEAD: Final = re.compile(r"goroutine \d+ .{0,100}\[|\[signal [A-Z]+|\s*\.\.\. \d+ ")
@@ -153,7 +158,7 @@ _EXCEPTION: Final = re.compile(
     r"|(?:[a-z_$][\w$]{0,60}\.){1,12}[A-Z][\w$]{0,80}(?:: |$)"
 )
 _LOOKS_LIKE_TRACE: Final = re.compile(
-    r"Traceback \(most recent call|\n\s{1,40}at |\ngoroutine \d|(?:^|\n)panic: |\n\t\S+\.go:\d| ---> |Caused by: "
+    r"Traceback \(most recent call|\n\s{1,40}at |\ngoroutine \d|(?:^|\n)panic: |\n\t\S+\.go:\d| ---> |[Cc]aused by: "
     r"|(?:^|\n)\s{1,12}File \""
 )
 
@@ -267,6 +272,7 @@ class _Reader:
 
     def chain(self, lines: Sequence[str]) -> list[_Block]:
         """The exceptions, the outermost first and the root cause last."""
+        lines = _without_further(lines)
         is_go = not any(_CAUSED_BY.match(line) for line in lines)
         for line in lines:
             if self._is_suppressed(line):
@@ -305,6 +311,8 @@ class _Reader:
         elif self.head:
             _open(self.exceptions, self.head)
         self.head = []
+        if frame.function == "panic" and self.exceptions:  # Go: above it stands what was deferred, and ran after it
+            self.exceptions[-1].frames.clear()
         if self.exceptions:
             # .NET writes the frames of the innermost exception first, then those of the one around it.
             self.exceptions[max(0, len(self.exceptions) - 1 - self.ended_inside)].frames.append(frame)
@@ -312,6 +320,22 @@ class _Reader:
     def _open_panics(self) -> None:
         if not self.exceptions:
             self.exceptions += [_Block(f"panic: {said}", []) for said in reversed(self.panics)]
+
+
+def _without_further(lines: Sequence[str]) -> list[str]:
+    """The lines up to the end of the first exception of a group, which becomes the cause of what names the group."""
+    kept: list[str] = []
+    indent: int | None = None  # of the exceptions of Node's group
+    for line in lines:
+        if _DOTNET_GROUP.match(line):
+            break
+        if kept and _NODE_GROUP.match(kept[-1]):
+            indent = len(line) - len(line.lstrip())
+            line = f"Caused by: {line.lstrip()}"  # noqa: PLW2901 - as Java writes it
+        elif indent is not None and len(line) - len(line.lstrip()) <= indent and not line.lstrip().startswith("}"):
+            break
+        kept.append(line)
+    return kept
 
 
 def _open(chain: list[_Block], head: Sequence[str], *, at_end: bool = False) -> None:
