@@ -1,5 +1,6 @@
 """Stack traces of five languages: the root cause, and the own place where it was raised."""
 
+import json
 import re
 
 import pytest
@@ -262,6 +263,16 @@ _LINE, _PLACE, _TEXT = TRACES["Python"]
 TRACES["Python, with line ends as JSON writes them"] = (_LINE, _PLACE, _TEXT.replace("\n", "\\n"))
 
 
+_LINE, _PLACE, _TEXT = TRACES["Node"]
+TRACES["Node, an error as JSON"] = (
+    _LINE,
+    _PLACE,
+    json.dumps(
+        {"level": 50, "err": {"type": "TypeError", "message": "17", "stack": _TEXT[_TEXT.index("TypeError") :]}}
+    ),
+)
+
+
 @pytest.mark.parametrize("name", TRACES)
 def test_trace_when_it_is_read(name: str) -> None:
     """The root cause and the nearest own place, in each language; the ledger's shorter form says the same."""
@@ -289,6 +300,15 @@ def test_groups_of_a_trace_when_it_was_raised_elsewhere() -> None:
         for one in (text, text.replace("in charge", "in refund"), text.replace("payments.py", "refunds.py"))
     }
     assert len(ids) == 3
+
+
+def test_error_of_a_function_when_it_is_stamped_as_json() -> None:
+    """A cause that is a runtime's error as JSON is read like one in an envelope, also in its shorter form."""
+    text = json.dumps(
+        {"errorType": "TypeError", "errorMessage": "x of order 17", "trace": ["TypeError: x", "at f (a.js:1)"]}
+    )
+    assert failure_group(letter(cause=text)).words == "TypeError: x of order <n> in f (a.js)"
+    assert failure_group(letter(cause=condensed(text))) == failure_group(letter(cause=text))
 
 
 def test_title_of_a_trace_when_it_is_shown() -> None:

@@ -76,6 +76,19 @@ def open_body(body: str) -> Opened:
     return Opened(tuple(names), value, error, kind)
 
 
+def error_said(text: str) -> str:
+    """The stack trace or the error in a cause that is JSON, as errors are serialised; of any other, the text itself."""
+    if text.lstrip()[:1] != "{":
+        return text
+    value = _Budget(BYTES_LIMIT).parsed(text)
+    if isinstance(value, Mapping):
+        for error in (value, *(value.get(key) for key in ("error", "err", "exception"))):
+            match error:
+                case {"stack": str(stack)} if "\n" in stack:  # of Node, by most of its loggers
+                    return stack
+    return open_body(text).error or text
+
+
 class _Budget:
     """Decodes texts while there are bytes left to decode."""
 

@@ -4,9 +4,9 @@ What is left is the title of a failure group, and what its key is made of. So th
 same but for their data, and two where their codes or their words differ, a line is read once from left to right, and at
 each place the first kind of `_KINDS` that fits decides. Codes come first (`status_codes`): they are kept as they are.
 
-Quoted texts are names (`customer 'Anna Schmidt'`) but for three kinds, which are read on like any other text: what the
-code itself is called in errors that are about code (`KeyError: 'street'`, `column "city"`), whole sentences, and what
-holds a code. So `KeyError: 'street'` and `KeyError: 'city'` are two causes.
+Quoted texts are names (`customer 'Anna Schmidt'`) but for these, which are read on like any other text: what the code
+itself is called in errors that are about code (`KeyError: 'street'`, `column "city"`), whole sentences, addresses, what
+a JSON key says to be the error, and what holds a code. So `KeyError: 'street'` and `KeyError: 'city'` are two causes.
 """
 
 import re
@@ -33,7 +33,7 @@ _IP6: Final = (
     r"(?<![\w:])(?=[a-f:]*\d)(?:(?=[0-9a-f]*:[0-9a-f:]*:)(?=[0-9a-f:]*::|(?:[0-9a-f]{1,4}:){7})"
     r"[0-9a-f:]{3,39}(?:\.\d{1,3}){0,3}(?:%\w{1,20})?)(?![\w:])"
 )
-_QUOTES: Final = ("''", '""', "``", "\u201c\u201d", "\u2018\u2019", "«»")
+_QUOTES: Final = ("''", '""', "``", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "«»", "\u2039\u203a")
 _QUOTED: Final = r"(?<!\w)(?:" + "|".join(rf"{left}[^{right}]{{1,300}}{right}(?!\w)" for left, right in _QUOTES) + ")"
 _SEGMENT: Final = r"[\w.@%+=:,~-]"
 _PATH: Final = "|".join(
@@ -68,7 +68,7 @@ _KINDS: Final = (
     ("n", r"\d+(?:[.,:]\d+)*"),
 )  # fmt: skip
 _ANY: Final = re.compile("|".join(f"(?P<{kind}_{i}>{one})" for i, (kind, one) in enumerate(_KINDS)), re.IGNORECASE)
-_WORTH_MASKING: Final = re.compile("[\\d\"'`\u201c\u2018«@/\\\\<]")
+_WORTH_MASKING: Final = re.compile("[\\d\"'`\u201c\u201e\u2018«\u2039@/\\\\<]")
 # Errors about the code itself: what they quote is a name of the code's own.
 _CODE_ERRORS: Final = re.compile(
     r"\b(?:KeyError|AttributeError|NameError|ImportError|ModuleNotFoundError|UnboundLocalError|TypeError|ReferenceError"
@@ -80,6 +80,11 @@ _CODE_NOUN: Final = re.compile(
     r"(?:attribute|columns?|tables?|relation|constraint|index|modules?|property|reading|fields?|methods?|function|type"
     r"|class|parameters?|param|argument|keyword|variable|package|schema|codec|operator|enum|header|setting|for key|tag"
     r"|code|errno|status|state|reason|syscall|missing|required)[\s:=\[(]{1,3}$",
+    re.IGNORECASE,
+)
+# And the keys of JSON whose values say what went wrong.
+_CAUSE_KEY: Final = re.compile(
+    r"[\"'](?:error|message|error_?message|exception|detail|reason|title|cause|error_?type|type|class)[\"']\s?:\s?$",
     re.IGNORECASE,
 )
 _IDENTIFIER: Final = re.compile(r"(?:[^\W\d]|<)[\w.$<>]*")
@@ -158,7 +163,8 @@ def _mask_quoted(match: re.Match[str], about_code: bool) -> str:
     )
     is_argument = re.search(r"(?:Error|Exception|Failure)\($", before) and " " in content
     is_sentence = len(content.split()) > _NAME_WORDS or len(content) > _NAME_LENGTH
-    if names_code or is_key or is_argument or is_sentence or codes_in(content):
+    says = is_argument or is_sentence or _CAUSE_KEY.search(before) or "://" in content  # an address names a service
+    if names_code or is_key or says or codes_in(content):
         return f"{left}{mask_line(content)}{right}"
     return f"{left}<name>{right}"
 

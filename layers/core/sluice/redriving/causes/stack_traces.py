@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from sluice.config.cause_patterns import one_line
+from sluice.redriving.causes.envelopes import error_said
 from sluice.redriving.causes.masking import first_line, mask_line
 
 READ_LIMIT: Final = 8_000  # characters of either end that are read: Python writes the cause at a trace's end
@@ -165,7 +166,7 @@ _LOOKS_LIKE_TRACE: Final = re.compile(
 
 def read_exception(text: str) -> Raised:
     """What went wrong, from a stack trace or from a plain text, whose first line it then is. Never raises."""
-    text = shortened(text)
+    text = shortened(error_said(text))
     if "\n" not in text and "\\n" in text:  # a trace that went through JSON twice
         text = text.replace("\\r", "").replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"')
     if not _LOOKS_LIKE_TRACE.search(text):
@@ -194,7 +195,7 @@ def condensed(text: str) -> str:
     """A text from which `read_exception` reads the same as from a longer one: for a ledger that keeps little."""
     raised = read_exception(text)
     if not raised.place and len(raised.chain) <= 1:
-        return text.strip()[:_KEPT_LENGTH]
+        return error_said(text).strip()[:_KEPT_LENGTH]
     outer, *causes = [*(line[:_KEPT_LINE_LENGTH] for line in raised.chain if line != raised.line), raised.line]
     place = [f"    at {raised.place}"] if raised.place else []
     return "\n".join([outer, *(f"Caused by: {line}" for line in causes), *place])

@@ -22,7 +22,10 @@ _BEFORE_CODE: Final = (
     "|close|condition"
 )
 # As they are written in status lines. In small letters some of them follow other numbers: `order 404 not found`.
-_PHRASES: Final = "|".join(re.escape(status.phrase) for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST)
+# Spring writes `503 SERVICE_UNAVAILABLE`.
+_PHRASES: Final = "|".join(
+    f"{re.escape(status.phrase)}|{status.name}" for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST
+)
 _CLEAR_PHRASES: Final = (
     "service unavailable|internal server error|bad gateway|gateway time-?out|bad request|too many requests"
     "|request time-?out|(?:client|server) error|server unavailable"
