@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -166,6 +167,18 @@ def test_group_is_the_same_when_an_envelope_carries_the_same(one: str, other: st
     """Whatever the padding of base64, the key of an object and the ids of an envelope are."""
     assert one != other
     assert failure_group(letter(one)).id == failure_group(letter(other)).id
+
+
+@pytest.mark.parametrize("size", [40, 41, 42, 9_000])
+def test_group_is_the_same_when_a_body_is_binary_data(size: int) -> None:
+    """Protobuf, Avro or pickle in base64, in one line or in several, of any length and padding."""
+    rng = Random(size)
+    bodies = [rng.randbytes(size + extra) for extra in range(3)]
+    encoded = [*(base64.b64encode(body).decode() for body in bodies), base64.encodebytes(bodies[0]).decode()]
+    assert {failure_group(letter(body)).words for body in encoded} == {
+        "No cause stamped: text of binary data in base64"
+    }
+    assert failure_group(letter("CustomerIsNotFound")).id != failure_group(letter("OrderIsNotFoundAnywhere")).id
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from sluice.config.cause_patterns import one_line
 from sluice.model.queue_names import identify
 from sluice.model.redriving import Message
-from sluice.redriving.causes.envelopes import Opened, open_body
+from sluice.redriving.causes.envelopes import Opened, is_binary, open_body
 from sluice.redriving.causes.masking import CAUSE_LIMIT, masked, with_codes
 from sluice.redriving.causes.payload_pointers import payload_pointer
 from sluice.redriving.causes.stack_traces import Raised, read_exception
@@ -175,6 +175,8 @@ def _content(opened: Opened) -> tuple[str, str, str]:
     match opened.content:
         case None:
             return "JSON" if opened.names else "text", "", ""
+        case str(text) if is_binary(text):
+            return "text", "", "of binary data in base64"
         case str(text):
             kind = "unreadable JSON" if text.lstrip()[:1] in {"{", "["} else "text"
             return kind, masked(text), masked(text)[:80]

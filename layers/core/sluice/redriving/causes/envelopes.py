@@ -24,9 +24,14 @@ DEPTH_LIMIT: Final = 5  # envelopes in envelopes
 BYTES_LIMIT: Final = 1_048_576  # of all that is decoded for one body: as much as SQS takes
 _NAME_LIMIT: Final = 200  # characters of a name that an envelope gives
 _INNER_CAUSES: Final = 8  # of an exception
+_BINARY_READ: Final = 4_000  # characters that are looked at: a multiple of four
 _FRAMES_MAX: Final = 100
 # Standard or URL-safe, in lines or in one, with padding or without it. Shorter texts are words.
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}(?:\r?\n[A-Za-z0-9+/_-]+)*={0,2}\s*")
+# Binary data (Protobuf, Avro, pickle) in base64, that no word is taken for.
+_BINARY: Final = re.compile(
+    r"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9+/=])(?:[A-Za-z0-9+/]{4}){5,}(?:[A-Za-z0-9+/]{2}[A-Za-z0-9+/=]=)?"
+)
 _GZIP: Final = b"\x1f\x8b"
 
 type Json = Any  # what json.loads gives: of strangers
@@ -74,6 +79,11 @@ def open_body(body: str) -> Opened:
         if value is None:
             break
     return Opened(tuple(names), value, error, kind)
+
+
+def is_binary(text: str) -> bool:
+    """Whether a text that could not be opened is binary data in base64, which tells no kinds of messages apart."""
+    return _BINARY.fullmatch("".join(text[: 2 * _BINARY_READ].split())[:_BINARY_READ]) is not None
 
 
 def error_said(text: str) -> str:
