@@ -18,12 +18,18 @@ ALIKE = (
     "https://vpce-0f1-abc.sqs.eu-west-1.vpce.amazonaws.com/123456789012/orders",
     "https://vpce-0f1-abc-eu-west-1a.sqs.eu-west-1.vpce.amazonaws.com/123456789012/orders",
     "http://localhost:4566/123456789012/orders",
+    "sqs.eu-west-1.amazonaws.com/123456789012/orders",
+    "HTTPS://sqs.eu-west-1.amazonaws.com/123456789012/orders",
+    "sqs://sqs.eu-west-1.amazonaws.com/123456789012/orders",
+    "https://sqs.amazonaws.com/123456789012/orders",
+    "https://vpce-0f1-abc.sqs-fips.eu-west-1.vpce.api.aws/123456789012/orders",
+    f" {ORDERS}\n",
 )
 
 
 @pytest.mark.parametrize("one", ALIKE)
 def test_queue_is_one_in_every_spelling(one: str) -> None:
-    """Legacy hosts, VPC endpoints, FIPS, both versions of IP, ARNs and bare names."""
+    """Legacy hosts, VPC endpoints, FIPS, both versions of IP, ARNs and bare names, with a scheme or without."""
     assert [other for other in ALIKE if not same_queue(one, other)] == []
 
 

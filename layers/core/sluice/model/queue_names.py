@@ -12,9 +12,12 @@ from sluice.model.frozen import dataclass
 
 _NAME = r"(?P<name>[A-Za-z0-9_-]{1,80}(?:\.fifo)?)"
 _ARN = re.compile(rf"arn:[a-z-]+:sqs:(?P<region>[a-z0-9-]+):(?P<account>\d{{12}}):{_NAME}")
-_URL = re.compile(rf"https?://(?P<host>[A-Za-z0-9.-]+)(?::\d+)?/(?:queue/)?(?P<account>\d{{12}})/{_NAME}/?")
+# Some configurations leave the scheme out, or have the one by which Celery names its transport.
+_URL = re.compile(
+    rf"(?:(?i:https?|sqs)://)?(?P<host>[A-Za-z0-9.-]+)(?::\d+)?/(?:queue/)?(?P<account>\d{{12}})/{_NAME}/?"
+)
 _BARE = re.compile(_NAME)
-_HOST = re.compile(r"(?:[a-z0-9-]+\.)?sqs(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+")
+_HOST = re.compile(r"(?:[a-z0-9-]+\.)?sqs(?:-fips)?\.(?!amazonaws\.)(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+")
 _OLDER_HOST = re.compile(r"(?:(?P<region>[a-z0-9-]+)\.)?queue\.amazonaws\.com(?:\.cn)?")
 _OLDEST_REGION = "us-east-1"  # of queue.amazonaws.com, which names none
 
@@ -30,6 +33,7 @@ class QueueIdentity:
 
 def identify(spelling: str) -> QueueIdentity | None:
     """The queue that a URL, an ARN or a name means; None for any other text."""
+    spelling = spelling.strip()
     if arn := _ARN.fullmatch(spelling):
         return QueueIdentity(arn["name"], arn["account"], arn["region"])
     if url := _URL.fullmatch(spelling):

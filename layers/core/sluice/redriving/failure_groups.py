@@ -155,7 +155,7 @@ def describe_source(source: str) -> str:
     """The source of a message, for the log; an attribute may hold any text, which is not repeated."""
     queue = identify(source)
     if queue is not None and queue.account is not None:
-        return source
+        return source.strip()
     return "a place that its attribute sluice.source names by no ARN or URL"
 
 
