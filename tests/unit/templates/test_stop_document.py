@@ -426,10 +426,14 @@ esac"""
         ({"ended": "143"}, 0, "container worker has stopped: exit code 143", True),
         ({"ended": "137"}, 137, "container worker was killed before it had finished", True),
         ({"inspect": '"Running": false'}, 0, "container worker was not running", False),
-        ({"inspect_code": 1}, 5, "there is no container worker on this instance", False),
-        (
-            {"inspect": "Cannot connect to the Docker daemon", "inspect_code": 1},
-            1, '[{"State": {Cannot connect to the Docker daemon}}]', False,
+        *(
+            ({"inspect": said, "inspect_code": 1}, 5, "there is no container worker on this instance", False)
+            for said in (
+                "Error: No such container: worker",
+                "Error response from daemon: No such container: worker",
+                "error: no such object: worker",
+                "Error: No such image or container: worker",
+            )
         ),
         ({"ended": "", "stop_code": 1}, 1, "", True),
     ],
@@ -442,6 +446,36 @@ def test_container_is_stopped_and_its_end_told(
     exit_code, printed, calls = run(tmp_path, container="worker")
     assert (exit_code, printed.strip()) == (code, said)
     assert ("docker stop --time 895 worker" in calls) is stops
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+        "Got permission denied while trying to connect to the Docker daemon socket",
+        "Error response from daemon: client version 1.52 is too new. Maximum supported API version is 1.43",
+        "Error response from daemon: context deadline exceeded",
+    ],
+)
+def test_container_may_be_at_work_when_docker_does_not_say_that_there_is_none(tmp_path: Path, said: str) -> None:
+    """The stop has failed: an instance that has no such container would be released as one with nothing to finish."""
+    play(tmp_path, "docker", docker(inspect=said, inspect_code=1))
+    exit_code, printed, calls = run(tmp_path, container="worker")
+    assert exit_code == 1
+    assert said in printed
+    assert "docker stop" not in calls
+
+
+def test_instance_without_docker_is_told_from_one_without_the_container(tmp_path: Path) -> None:
+    """Another program may run the consumer's container."""
+    for program in ("tr", "date"):
+        (tmp_path / program).symlink_to(f"/usr/bin/{program}")
+    done = subprocess.run(
+        ["/bin/sh", "-c", script(container="worker")],
+        env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "docker" in done.stderr
 
 
 def test_container_has_a_second_when_the_command_has_less_than_six(tmp_path: Path) -> None:
