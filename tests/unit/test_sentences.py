@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sluice.model.decisions import Decision, ReasonCode
-from sluice.model.observed import Instance, Lifecycle, Series
+from sluice.model.observed import Instance, Lifecycle, Reading, Series
 from sluice.model.planning import ControlMemory, Estimate, History, QueueSample, RedeliveryMemory
 from sluice.model.usage import Enough
 from sluice.wording import capitalised, count, duration, exactly, is_are, rate
@@ -244,8 +244,77 @@ def test_decision_when_one_unit_less_would_be_late():
     )
     eight = decide(a_burst(420, 0), a_fleet())
     assert "within 120 s." in eight.sentence, "seven take 60 s from 60 s on: the guard has room for that"
-    never = decide(a_burst(420, 0), a_fleet(hints={"seconds_per_message": 1, "lead_time_s": 180}))
+    never = decide(a_burst(420, 0), a_fleet(hints={"seconds_per_message": 1, "lead_time_s": 100}))
     assert "as far as that can still be done." in never.sentence
+
+
+@pytest.mark.parametrize(("oldest_s", "can"), [(40, True), (58, True), (80, False), (3000, False)])
+def test_decision_when_a_single_launch_comes_too_late(oldest_s, can):
+    """One instance that cannot start the oldest message in time is not said to: a launch takes 60 s of 120."""
+    sentence = decide(seen(NINE, a_queue(NINE, 1, oldest_s=oldest_s), a_group(NINE)), a_fleet()).sentence
+    assert "so 1 is needed to start every message within 120 s" in sentence
+    assert ("as far as that can still be done" in sentence) != can
+
+
+def test_decision_when_more_wait_than_came_in_any_minute():
+    """The size that would keep the target is for what waits, which no minute of the last day has brought."""
+    fleet = a_fleet(target_wait_s=30)
+    usual = a_queue(NINE, 20, oldest_s=5, per_minute=(60.0,) * 10)
+    assert (
+        "for 60 messages in a minute, the most of the last day"
+        in decide(seen(NINE, usual, a_group(NINE)), fleet).sentence
+    )
+    stuck = decide(seen(NINE, replace(usual, visible=Reading(5000.0, NINE)), a_group(NINE)), fleet).sentence
+    assert "for 5,000 messages in a minute, as many as are waiting now." in stuck
+    assert "as soon as possible. No launch" in stuck
+
+
+def test_decision_when_times_are_long():
+    """A launch of 20 minutes and a window of two hours are not told in seconds."""
+    slow = a_fleet(target_wait_s=3600, hints={"seconds_per_message": 30, "lead_time_s": 1234})
+    assert "a new one takes 21 min to start" in decide(a_burst(500, 0), slow).sentence
+    idle = seen(NINE, a_queue(NINE), a_group(NINE, 5))
+    fleet = a_fleet(limits={"stabilization_window_s": 7200})
+    short = decide(idle, fleet, watched(NINE, since_s=5000)).sentence
+    assert "the need is known for 83 min of the stabilization window's 2 h" in short
+    known = decide(idle, fleet, watched(NINE, (3000, 3), since_s=9000)).sentence
+    assert "within the stabilization window of 2 h" in known
+
+
+def test_decision_when_less_than_the_window_asks_for_is_allowed():
+    """What evidence forbids goes at once, and the rest waits for the window: the sentence does not deny the first."""
+    fleet = a_fleet(hints={"seconds_per_message": 10, "lead_time_s": 60, "concurrency": 10})
+    queue = a_queue(NINE, 400, 20, oldest_s=1700, per_minute=(15.0,) * 60, done_per_minute=(12.0,) * 60)
+    known = a_memory(rate=Estimate(1.0, 100.0, NINE - 3600), to_service=Estimate(60.0, 8.0, NINE - 3600))
+    decision = decide(seen(NINE, queue, a_group(NINE, 100, bounds=(0, 500))), fleet, known)
+    assert decision.want < decision.current
+    assert "Not scaling in further yet: the need is known for 0 s" in decision.sentence
+
+
+def test_decision_when_failed_launches_leave_less_in_service_than_desired():
+    """What never came is given back, and what is in service is kept: the sentence says the second alone."""
+    failures = tuple((20.0 * n, "") for n in range(1, 5))
+    queue = a_queue(NINE, 0, 1, per_minute=(0.0,) * 10)
+    decision = decide(seen(NINE, queue, a_group(NINE, 6, desired=9, failures=failures)), a_fleet(), CALM)
+    assert (decision.current, decision.want) == (9, 6)
+    assert "Keeping 6 instances in service while messages are left: the last 4 launches failed" in decision.sentence
+
+
+@pytest.mark.parametrize(
+    ("protected", "says"),
+    [(1, "and lift the instance's protection to scale in"), (4, "and lift their protection to scale in")],
+)
+def test_decision_when_the_group_protects_one_or_several(protected, says):
+    """The protection of one is not theirs."""
+    snapshot = a_burst(0, 6)
+    instances = tuple(
+        replace(each, protected=number < protected) for number, each in enumerate(snapshot.group.instances)
+    )
+    group = replace(snapshot.group, instances=instances, protects_new=True)
+    assert (
+        says
+        in decide(replace(snapshot, queue=a_queue(NINE, per_minute=(0.0,) * 10), group=group), a_fleet(), CALM).sentence
+    )
 
 
 @pytest.mark.parametrize(

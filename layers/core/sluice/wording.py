@@ -39,6 +39,11 @@ def exactly(seconds: float) -> str:
     return f"{seconds:,.10g} s"
 
 
+def seconds_or_longer(seconds: float) -> str:
+    """Such as "63 s" or "180 s", beside what a user has set in seconds; from ten minutes on as `duration` has it."""
+    return f"{seconds:.0f} s" if seconds < EXACT_FROM_S else duration(seconds)
+
+
 def rate(per_s: float) -> str:
     """Such as "1.9 messages a second"; by the minute or the hour where that reads better."""
     number, unit = per_s, "second"

@@ -15,7 +15,7 @@ from sluice.planning.deadlines import TINY, lateness_s
 from sluice.planning.demand import QueueDemand, value
 from sluice.planning.learning import signal_quality
 from sluice.planning.learning.throughput import known
-from sluice.wording import capitalised, count, duration, exactly, is_are, rate
+from sluice.wording import capitalised, count, duration, exactly, is_are, rate, seconds_or_longer
 
 LIVE_SHARE = 0.5  # of a metric's period: a count younger than that came from the queue itself, not from its metric
 NOTABLE_S = 1.0  # lateness below a second is within the arithmetic's rounding
@@ -83,12 +83,13 @@ def _needed_for(tick: Assessment) -> str:
     is_guess = tick.estimates.lead_time.source == "hint" and not tick.fleet.hints.has_lead_hint
     completes = "completes" if tick.estimates.is_proven else "is taken to complete"
     takes = "is taken to need" if is_guess else "takes"
-    each = f"Each {tick.unit} {completes} {rate(tick.rate_per_s)} and a new one {takes} {tick.lead_s:.0f} s to start"
+    start = f"a new one {takes} {seconds_or_longer(tick.lead_s)} to start"
+    each = f"Each {tick.unit} {completes} {rate(tick.rate_per_s)} and {start}"
     if is_guess and tick.lead_s >= tick.fleet.tightest_wait_s:
         return f"{each}, which was not measured yet, so {needed} to start every message as soon as possible"
     if tick.lead_s >= tick.fleet.tightest_wait_s:
         soon = f"{tick.need:,} {is_are(tick.need)} needed to start every message as soon as possible"
-        return f"{each}, so {soon}, as far as that can still be done. {_no_launch_keeps_it(tick)}"
+        return f"{each}, so {soon}. {_no_launch_keeps_it(tick)}"
     several = len(tick.required.by_queue) > 1
     target = "within its queue's target wait" if several else f"within {exactly(tick.fleet.tightest_wait_s)}"
     verb = is_are(tick.need)
@@ -101,22 +102,33 @@ def _no_launch_keeps_it(tick: Assessment) -> str:
     counts = tick.memory.arrivals.history.counts
     busiest = max(counts, default=0.0)
     most = max(tick.waiting, 1.0, busiest)
+    when = "as many as are waiting now" if most > max(busiest, 1.0) else "the most of the last day"
     at_once = replace(tick.supply, busy=0.0).units_for(((target_s, most),))
     steady = busiest / tick.memory.arrivals.history.period_s / tick.rate_per_s
     size = f"a minimum size of {ceil(max(at_once, steady) - TINY):,} would, for {count(most, 'message')} in a minute"
-    return f"No launch can keep a target wait of {exactly(target_s)}; {size}, the most of the last day"
+    return f"No launch can keep a target wait of {exactly(target_s)}; {size}, {when}"
 
 
 def _with_one_less(tick: Assessment) -> str:
     """Such as "; with 5, the last may start 12 s late"; empty where one unit less would cost no target."""
     deadlines, fewer = tick.required.deadlines, tick.need - 1
+    guard_s = tick.fleet.tightest_wait_s - tick.waits.wait_s  # deadlines are planned that much before the target
+    late_s = lateness_s(deadlines, tick.supply, tick.need, tick.lead_s) - guard_s
+    if max(late_s, _oldest_late_s(tick)) >= NOTABLE_S:
+        return ", as far as that can still be done"
     if not deadlines or fewer < 1 or fewer < tick.supply.total:
         return ""
-    guard_s = tick.fleet.tightest_wait_s - tick.waits.wait_s  # deadlines are planned that much before the target
-    if lateness_s(deadlines, tick.supply, tick.need, tick.lead_s) - guard_s >= NOTABLE_S:
-        return ", as far as that can still be done"
     late_s = lateness_s(deadlines, tick.supply, fewer, tick.lead_s) - guard_s
     return f"; with {fewer:,}, the last may start {duration(late_s)} late" if late_s >= NOTABLE_S else ""
+
+
+def _oldest_late_s(tick: Assessment) -> float:
+    """By how many seconds the oldest message would start late: no plan has a deadline that nothing can meet."""
+    oldest_s = tick.required.oldest_s
+    if oldest_s is None or tick.fleet.shared:
+        return 0.0
+    left_s = tick.fleet.tightest_wait_s - oldest_s
+    return max(-left_s, lateness_s(((left_s, 1.0),), tick.supply, tick.need, tick.lead_s))
 
 
 def _asks_most(tick: Assessment) -> QueueDemand | None:

@@ -19,7 +19,7 @@ from sluice.planning.assessment import Assessment
 from sluice.planning.launch_cost import lived_s
 from sluice.planning.learning.significance import RECENT_S
 from sluice.planning.wish import Wish, ceiling
-from sluice.wording import count, duration
+from sluice.wording import count, duration, seconds_or_longer
 
 FAILED_RUN = 4  # with every fifth launch failing, four in a row are one case in 625
 MESSAGE_MAX = 120  # characters of AWS's own message that a sentence has room for
@@ -32,8 +32,10 @@ def launch_hangs(tick: Assessment, wish: Wish) -> str | None:
         return None
     wish.raise_to(wish.want + ceil(sum(units for _, units in hung)))
     several = len(hung) > 1
-    under_way = f"{count(len(hung), 'instance')} {'have' if several else 'has'} been launching"
-    late = f"{under_way} for up to {duration(max(hung)[0])}, and a launch takes {tick.lead_s:.0f} s"
+    under_way = (
+        f"{count(len(hung), 'instance')} {'have been launching for up to' if several else 'has been launching for'}"
+    )
+    late = f"{under_way} {duration(max(hung)[0])}, and a launch takes {seconds_or_longer(tick.lead_s)}"
     newest_at = came_at(tick) - tick.lead_s  # when the newest of those that came was launched
     in_a_row = sum(1 for age_s, _ in hung if tick.now - age_s > newest_at)
     if in_a_row >= FAILED_RUN:
@@ -63,7 +65,8 @@ def launch_failed(tick: Assessment, wish: Wish) -> str | None:
     if wish.cap(ceiling(tick, most)):
         return f"{does}: {failed}"
     if tick.unfinished > 0 and wish.raise_to(min(tick.current, ceil(working))):
-        return f"not scaling in while messages are left: {failed}, and a new one may fail, too"
+        kept = f"keeping {tick.units(wish.want)} in service while messages are left"
+        return f"{kept}: {failed}, and a new one may fail, too"
     return None
 
 
@@ -76,7 +79,7 @@ def short_lived(tick: Assessment, wish: Wish) -> str | None:
     ago_s = tick.now - ended_at
     if run < FAILED_RUN:
         return None
-    lived = f"within {lived_s(tick.lead_s):.0f} s of coming into service"
+    lived = f"within {seconds_or_longer(lived_s(tick.lead_s))} of coming into service"
     ended = f"the last {run} launches ended {lived}, the newest {duration(ago_s)} ago"
     working = floor(tick.supply.working)
     if ago_s < RECENT_S:

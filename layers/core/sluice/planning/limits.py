@@ -24,7 +24,7 @@ from sluice.planning.learning.forecasting import DAY_S, HOUR_S
 from sluice.planning.learning.periodic_batches import is_of_batch
 from sluice.planning.learning.significance import CLEAR, MOST_ERRORS, TWICE
 from sluice.planning.wish import Wish, ceiling
-from sluice.wording import count, duration, is_are, rate
+from sluice.wording import count, duration, is_are, rate, seconds_or_longer
 
 COLD_UNITS = 10  # consumers of unknown speed start with a message each, however long it may take
 COLD_UNITS_MOST = 200  # some instance-hours, once in a fleet's life; from then on twice as many as have begun
@@ -129,12 +129,13 @@ def stabilization_window(tick: Assessment, wish: Wish) -> str | None:
         watched_s = tick.now - window.since
     if watched_s < window_s:
         wish.raise_to(tick.current)
-        known = f"the need is known for {watched_s:.0f} s of the stabilization window's {window_s:.0f} s"
-        return f"not scaling in yet: {known}"
+        known = f"{seconds_or_longer(watched_s)} of the stabilization window's {seconds_or_longer(window_s)}"
+        further = " further" if wish.want < tick.current else ""  # evidence allows no more
+        return f"not scaling in{further} yet: the need is known for {known}"
     highest = max((needed for at, needed in _lasting(tick) if at >= tick.now - window_s), default=0)
     if wish.raise_to(min(tick.current, highest)):
         verb = "was" if highest == 1 else "were"
-        return f"{tick.units(highest)} {verb} needed within the stabilization window of {window_s:.0f} s"
+        return f"{tick.units(highest)} {verb} needed within the stabilization window of {seconds_or_longer(window_s)}"
     return None
 
 
@@ -244,10 +245,12 @@ def group_protected(tick: Assessment, wish: Wish) -> str | None:
     held = _held(tick)
     if wish.want >= tick.current or not is_protected_idle(tick, held) or not wish.raise_to(min(tick.current, held)):
         return None
-    group = tick.group.name
-    whose = f"not by work: {count(tick.in_flight, 'message')} {is_are(tick.in_flight)} in flight. Lift their protection"
+    group, their = tick.group.name, "the instance's" if held == 1 else "their"
+    whose = (
+        f"not by work: {count(tick.in_flight, 'message')} {is_are(tick.in_flight)} in flight. Lift {their} protection"
+    )
     if tick.group.protects_new:
-        whose = f"by group {group} itself. Turn off its NewInstancesProtectedFromScaleIn and lift their protection"
+        whose = f"by group {group} itself. Turn off its NewInstancesProtectedFromScaleIn and lift {their} protection"
     return f"{tick.units(held)} of group {group} {is_are(held)} protected from scale-in, {whose} to scale in"
 
 
