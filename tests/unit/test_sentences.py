@@ -269,6 +269,18 @@ def test_decision_when_more_wait_than_came_in_any_minute():
     assert "as soon as possible. No launch" in stuck
 
 
+@pytest.mark.parametrize(
+    ("per_minute", "says"),
+    [(30.0, "and no instance is needed yet for messages that are expected"), (0.0, "and no more are expected soon")],
+)
+def test_need_when_none_is_for_what_is_expected(per_minute, says):
+    """Where a launch can wait for the messages, a fleet with 30 a minute is not said to expect none."""
+    queue = a_queue(NINE, 0, 4, per_minute=(per_minute,) * 10)
+    decision = decide(seen(NINE, queue, a_group(NINE, 6)), a_fleet(), CALM)
+    assert decision.raw_need == 0
+    assert decision.reasons[0].sentence == f"no message is waiting, 4 are in flight or delayed, {says}"
+
+
 def test_decision_when_times_are_long():
     """A launch of 20 minutes and a window of two hours are not told in seconds."""
     slow = a_fleet(target_wait_s=3600, hints={"seconds_per_message": 30, "lead_time_s": 1234})

@@ -13,6 +13,7 @@ from sluice.model.observed import Reading
 from sluice.planning.assessment import Assessment
 from sluice.planning.deadlines import TINY, lateness_s
 from sluice.planning.demand import QueueDemand, value
+from sluice.planning.launch_cost import apart_s
 from sluice.planning.learning import signal_quality
 from sluice.planning.learning.throughput import known
 from sluice.wording import capitalised, count, duration, exactly, is_are, rate, seconds_or_longer
@@ -34,7 +35,9 @@ def need_sentence(tick: Assessment) -> str:
     if tick.need == 0 and value(tick.snapshot.queue.delayed) >= 0.5:
         return f"{waits}: a launch can wait until delayed messages are visible"
     if tick.need == 0:
-        return f"{waits}, and no more are expected soon"
+        is_soon = apart_s(tick.arrivals) + tick.arrivals.quiet_s <= tick.lead_s + tick.waits.wait_s
+        expected = f"no {tick.unit} is needed yet for messages that are expected" if is_soon else ""
+        return f"{waits}, and {expected or 'no more are expected soon'}"
     needed = f"{tick.units(tick.need)} {is_are(tick.need)} needed"
     if tick.need == tick.required.of_batches:
         return f"{waits}: {needed} for a batch that is due now, as one came at such times before"
