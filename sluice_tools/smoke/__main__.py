@@ -130,7 +130,7 @@ def confirm(account: str, region: str, ask: Callable[[str], str] = input) -> Non
     """
     wanted = f"{account} {region}"
     if ask is input and not sys.stdin.isatty():
-        raise SmokeError("nobody is there to confirm account and region: give YES=1 (--yes) to go on without asking")
+        raise SmokeError("no terminal to confirm account and region at: give YES=1 (--yes) to go on without asking")
     typed = ask(f'Type the account and the region, "{wanted}", to go on: ')
     if typed.split() != wanted.split():
         raise SmokeError(f"{typed.strip()!r} is not {wanted!r}: nothing was made")

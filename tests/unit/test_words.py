@@ -1,6 +1,8 @@
 """No document, template or code uses a private word (tests/support/words.py), but for the exceptions below."""
 
+import ast
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +70,18 @@ def problems(path: str, kind: Text) -> list[str]:
     ]
 
 
+def sentences(path: str) -> Iterator[tuple[int, str]]:
+    """The texts of a module that are sentences, by line: of log lines, errors and help, and no docstrings."""
+    tree = ast.parse((ROOT / path).read_text())
+    inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        texts = [part.value if isinstance(part, ast.Constant) else "{}" for part in parts]
+        text = "".join(text for text in texts if isinstance(text, str))
+        if isinstance(node, ast.JoinedStr | ast.Constant) and id(node) not in inner and len(text.split()) > 2:
+            yield node.lineno, text
+
+
 def test_pages_when_their_words_are_looked_up() -> None:
     """Only the glossary's words, and those of the field."""
     found = [problem for path in PAGES for problem in problems(path, Text.PAGE)]
@@ -77,6 +91,15 @@ def test_pages_when_their_words_are_looked_up() -> None:
 def test_code_when_its_words_are_looked_up() -> None:
     """Names, docstrings, comments and texts have no private word."""
     found = [problem for path in CODE for problem in problems(path, Text.CODE)]
+    assert not found, "\n".join(found)
+
+
+def test_log_lines_errors_and_help_when_their_words_are_looked_up() -> None:
+    """Sentences in the code that is deployed, and in the commands, are as plain as the documents are."""
+    paths = [path for path in CODE if path.startswith(("layers/", "functions/", "sluice_tools/commands/"))]
+    texts = [(path, line, text) for path in paths for line, text in sentences(path)]
+    assert len(texts) > 1000
+    found = [f"{path}:{line}: {found}" for path, line, text in texts for found in find(text, Text.PAGE)]
     assert not found, "\n".join(found)
 
 

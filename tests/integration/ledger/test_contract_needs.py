@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from sluice.aws.ledger.records import REPORTED_NEEDS, ReportedNeeds
+from sluice.aws.table import typed_all
 from sluice.model.need import Need, ReportedNeed
 from sluice.ports.ledger import Ledger
 from sluice.ports.ledger.needs import NEEDS_KEPT_S
-from tests.integration.contract_worlds import World
+from tests.integration.contract_worlds import AwsWorld, World
 
 
 @pytest.fixture
@@ -43,3 +47,25 @@ def test_told_needs_are_those_of_the_last_notice(ledger: Ledger, seen_at: float)
     ledger.needs.keep_reported([])
     assert ledger.needs.reported() == ()
     assert ledger.needs.noted() == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"surprise": 1}, "ledger record needs reported: field surprise of the needs that were reported is not known"),
+        ({"needs": 7}, "ledger record needs reported cannot be read as a ReportedNeeds"),
+    ],
+)
+def test_log_names_what_is_left_out_when_another_version_wrote_it(
+    world: World, seen_at: float, caplog: pytest.LogCaptureFixture, change: dict[str, int], line: str
+) -> None:
+    """A field that is not known leaves the rest; what cannot be read at all is reported again."""
+    if not isinstance(world, AwsWorld):
+        return  # memory keeps no text
+    reported = ReportedNeed("TickAge", "orders", seen_at)
+    record = json.loads(REPORTED_NEEDS.to_text(ReportedNeeds((reported,)))) | change
+    item = {"pk": "needs", "sk": "reported", "data": json.dumps(record)}
+    world.client("dynamodb").put_item(TableName=world.environ["SLUICE_TABLE"], Item=typed_all(item))
+    assert world.ports.ledger.needs.reported() == (() if "needs" in change else (reported,))
+    (message,) = caplog.messages
+    assert message.startswith(line)

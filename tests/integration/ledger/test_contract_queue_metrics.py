@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import zlib
 
 import pytest
 
+from sluice.aws.ledger.records import QUEUE_METRICS
 from sluice.aws.table import typed_all
 from sluice.model.observed import QueueReading, Reading, Series
 from sluice.model.queue_metrics import QueueMetrics
@@ -43,7 +46,7 @@ def test_metrics_are_replaced_by_newer_ones(ledger: Ledger) -> None:
 def test_record_that_cannot_be_read_is_as_none(
     world: World, ledger: Ledger, caplog: pytest.LogCaptureFixture, data: bytes | None
 ) -> None:
-    """All metrics are read anew, and the log says so."""
+    """All metrics are read again, and the log says so."""
     if not isinstance(world, AwsWorld):
         return  # memory keeps no text
     item = {"pk": "metrics", "sk": "ticks/0000"} | ({} if data is None else {"data": data})
@@ -51,3 +54,15 @@ def test_record_that_cannot_be_read_is_as_none(
     with caplog.at_level(logging.WARNING):
         assert ledger.queue_metrics.queue_metrics("ticks/0000") == QueueMetrics()
     assert "ticks/0000" in caplog.text
+
+
+def test_field_is_reported_when_it_is_not_known(world: World, ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    """Another version wrote it: it is named in the log, and all else is read."""
+    if not isinstance(world, AwsWorld):
+        return  # memory keeps no text
+    record = json.loads(QUEUE_METRICS.to_text(METRICS)) | {"surprise": 1}
+    item = {"pk": "metrics", "sk": "ticks/0000", "data": zlib.compress(json.dumps(record).encode())}
+    world.client("dynamodb").put_item(TableName=world.environ["SLUICE_TABLE"], Item=typed_all(item))
+    assert ledger.queue_metrics.queue_metrics("ticks/0000") == METRICS
+    (line,) = caplog.messages
+    assert line.startswith("ledger record metrics ticks/0000: field surprise of the metrics of queues is not known")

@@ -35,8 +35,8 @@ class DynamoChains:
         """End a step."""
         item = self._table.update(
             chain_key(chain.id),
-            "SET #version = #version + :one, #at_work_until = :nobody, #due_at = :due_at, #data = :data",
-            {":one": 1, ":nobody": 0.0, ":due_at": due_at, ":data": data, **_as_read(chain)},
+            "SET #version = #version + :one, #at_work_until = :no_one, #due_at = :due_at, #data = :data",
+            {":one": 1, ":no_one": 0.0, ":due_at": due_at, ":data": data, **_as_read(chain)},
             UNCHANGED,
         )
         return None if item is None else _chain(item)

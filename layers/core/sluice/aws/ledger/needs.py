@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from sluice.aws.ledger.forms import UnreadableError
 from sluice.aws.ledger.keys import PAST_ALL, ttl
-from sluice.aws.ledger.records import NEED, REPORTED_NEEDS, ReportedNeeds, attributes
+from sluice.aws.ledger.records import NEED, REPORTED_NEEDS, ReportedNeeds, attributes, logged, name_of
 from sluice.aws.table import Item, Table, Value, number, text, typed_all
 from sluice.model.need import Need, ReportedNeed
 from sluice.ports.ledger.needs import NEEDS_KEPT_S
@@ -45,7 +45,7 @@ class DynamoNeeds:
         if item is None:
             return ()
         try:
-            return REPORTED_NEEDS.from_text(text(item, "data")).value.needs
+            return logged(REPORTED_NEEDS.from_text(text(item, "data")), name_of(item)).needs
         except UnreadableError as error:
             logger.warning("ledger record needs reported %s: what it reported is reported again", error)
             return ()

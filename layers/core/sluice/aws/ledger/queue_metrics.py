@@ -5,7 +5,7 @@ import zlib
 
 from sluice.aws.ledger.forms import UnreadableError
 from sluice.aws.ledger.keys import ttl
-from sluice.aws.ledger.records import QUEUE_METRICS
+from sluice.aws.ledger.records import QUEUE_METRICS, logged, name_of
 from sluice.aws.table import Item, Table, Value, typed_all
 from sluice.model.queue_metrics import QueueMetrics
 from sluice.ports.ledger.queue_metrics import QUEUE_METRICS_KEPT_S
@@ -20,15 +20,16 @@ class DynamoQueueMetrics:
         self._table = table
 
     def queue_metrics(self, shard: str) -> QueueMetrics:
-        """What was read last. What cannot be read is logged, and read anew from CloudWatch."""
+        """What was read last. What cannot be read is logged, and read again from CloudWatch."""
         item = self._table.get(_key(shard))
         if item is None:
             return QueueMetrics()
         try:
-            return QUEUE_METRICS.from_text(zlib.decompress(item["data"]["B"])).value
+            read = QUEUE_METRICS.from_text(zlib.decompress(item["data"]["B"]))
         except (zlib.error, KeyError, UnreadableError) as error:
-            logger.warning("ledger record metrics %s is read anew from CloudWatch: %s", shard, error)
+            logger.warning("ledger record metrics %s is read again from CloudWatch: %s", shard, error)
             return QueueMetrics()
+        return logged(read, name_of(item))
 
     def keep_queue_metrics(self, shard: str, metrics: QueueMetrics) -> None:
         """Keep what was read."""

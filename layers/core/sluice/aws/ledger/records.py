@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from sluice.aws.ledger import migrations
-from sluice.aws.ledger.forms import Form, ItemForm, UnreadableError
+from sluice.aws.ledger.forms import Form, ItemForm, Read, UnreadableError
 from sluice.aws.ledger.keys import PAST_ALL, key, partition, ttl
 from sluice.aws.table import Item, Table, Value, text, typed_all
 from sluice.model.consumers import Consumer
@@ -122,10 +122,14 @@ def existing[T](form: Form[T], item: Item) -> T:
 
 def existing_text[T](form: Form[T], data: str, where: str) -> T:
     """The same of a text, with its record's key."""
-    value, problems = _read(form, data, where)
-    for problem in problems:
+    return logged(_read(form, data, where), where)
+
+
+def logged[T](read: Read[T], where: str) -> T:
+    """What was read of a record, by its key; what was left out of it is logged."""
+    for problem in read.problems:
         logger.warning("ledger record %s: %s", where, problem)
-    return value
+    return read.value
 
 
 def readable[T](form: Form[T], items: Iterable[Item]) -> Iterator[T]:
@@ -139,35 +143,31 @@ def readable_texts[T](form: Form[T], texts: Iterable[tuple[str, str]]) -> Iterat
     first: dict[str, str] = {}
     for data, where in texts:
         try:
-            value, faults = _read(form, data, where)
+            read = _read(form, data, where)
         except NeedsFixError as error:
             logger.warning("left out: %s", error)
             continue
-        for problem in faults:
+        for problem in read.problems:
             first.setdefault(problem, where)
-        problems.update(faults)
-        yield value
+        problems.update(read.problems)
+        yield read.value
     for problem, count in problems.items():
         more = f" (and {count - 1} more alike)" if count > 1 else ""
         logger.warning("ledger record %s%s: %s", first[problem], more, problem)
 
 
-def _read[T](form: Form[T], data: str, where: str) -> tuple[T, tuple[str, ...]]:
+def _read[T](form: Form[T], data: str, where: str) -> Read[T]:
     try:
-        read = form.from_text(data)
+        return form.from_text(data)
     except UnreadableError as error:
         raise NeedsFixError(f"ledger record {where} {error}; delete it, or deploy the version that wrote it") from error
-    return read.value, read.problems
 
 
 def attributes(form: ItemForm, item: Item | None) -> Item:
     """The attributes of an item as this version has them; none where there is no item."""
     if item is None:
         return {}
-    read = form.read(item)
-    for problem in read.problems:
-        logger.warning("ledger record %s: %s", name_of(item), problem)
-    return read.value
+    return logged(form.read(item), name_of(item))
 
 
 def list_all[T](table: Table, form: Form[T], fleet: str, prefix: str) -> Iterator[T]:
