@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -196,6 +197,17 @@ def test_scenes_when_reasons_are_counted():
     for code, decision in SCENES:
         assert code in {reason.code for reason in decision.reasons}, (code, decision.sentence)
     assert {code for code, _ in SCENES} == set(ReasonCode)
+
+
+def test_page_when_its_reasons_are_counted():
+    """docs/decisions.md explains every reason, and its table has the limits in the order in which they apply."""
+    page = (Path(__file__).resolve().parents[2] / "docs/decisions.md").read_text(encoding="utf-8")
+    reasons = page.partition("## Reasons")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in reasons.splitlines() if line.startswith("| `")]
+    in_rows = [code for row in rows for code in re.findall(r"`([a-z-]+)`", row)]
+    assert in_rows == [code for code in ReasonCode if code not in {ReasonCode.NEED, ReasonCode.NO_GROUP}]
+    assert "`need`" in reasons
+    assert "`no-group`" in reasons
 
 
 def test_sentences_when_they_count():
