@@ -30,7 +30,7 @@ from tests.support.planner_steps import a_memory, estimates_of, rate_of
 from tests.support.planner_world import NINE, a_fleet
 
 # As the planner kept it before records had a version: after forty minutes in shadow mode.
-VERSION_1 = (Path(__file__).parent.parent / "records" / "memory_v1.json").read_text(encoding="utf-8")
+VERSION_1 = (Path(__file__).parents[2] / "records" / "memory_v1.json").read_text(encoding="utf-8")
 
 MEMORY = a_memory(
     learned_at=NINE,
