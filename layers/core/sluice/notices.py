@@ -49,7 +49,7 @@ SUBJECT_MAX = 100  # characters: https://docs.aws.amazon.com/sns/latest/api/API_
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class NeedClauses:
     """What is said of a need: clauses that the fleets' names follow, and what to do."""
 
     began: str
@@ -58,96 +58,96 @@ class Reason:
 
 
 REASONS = {
-    "TickAge": Reason(
+    "TickAge": NeedClauses(
         "no tick has succeeded for 5 minutes, so the group keeps its size",
         "Read the lines with the fleet's name in the log of {stack}-planner. They say what failed and what to mend.",
         "ticks succeed again",
     ),
-    "StepAge": Reason(
+    "StepAge": NeedClauses(
         "a step of its drains or redrive jobs is 5 minutes late",
         "Read the last ERROR line in the logs of {stack}-drainer and {stack}-redriver.",
         "drains and redrive jobs are on time again",
     ),
-    "InvalidFleets": Reason(
+    "InvalidFleets": NeedClauses(
         "the fleet's document is invalid, so the fleet is not scaled",
         "Read the line with the fleet's name in the log of {stack}-planner. It names every problem. Then deploy the"
         " document again.",
         "the fleet's document is valid again",
     ),
-    "MessageLifeUsed": Reason(
+    "MessageLifeUsed": NeedClauses(
         "a message has used half of its queue's retention, after which SQS deletes it",
         "Raise the queue's retention now, which applies to the messages that are there. Then read the fleet's last"
         " decision in the dashboard.",
         "no message has used half of its queue's retention",
     ),
-    "NothingReceived": Reason(
+    "NothingReceived": NeedClauses(
         "messages wait, and no consumer takes any",
         "Read the fleet's last decision in the dashboard, and the consumer's own log on an instance: does it run, may"
         " it receive from the queue, is it the right queue?",
         "consumers take messages again",
     ),
-    "LaunchesHang": Reason(
+    "LaunchesHang": NeedClauses(
         "launches have been under way for three times as long as usual",
         "Read the fleet's last decision in the dashboard, and the group's activities: a launch waits for its lifecycle"
         " hook, its health check or its capacity.",
         "launches are as fast as usual again",
     ),
-    "LaunchesShortLived": Reason(
+    "LaunchesShortLived": NeedClauses(
         "the last three launches ended soon after they came into service",
         "Read the fleet's last decision in the dashboard, and the group's activities: they say why instances were"
         " terminated.",
         "launches stay in service again",
     ),
-    "ProtectedIdle": Reason(
+    "ProtectedIdle": NeedClauses(
         "instances that do nothing are protected from scale-in, so they are kept and paid for",
         "Read the fleet's last decision in the dashboard. Remove the protection of these instances, or find out what"
         " sets it.",
         "no instance that does nothing is protected from scale-in",
     ),
-    "SetByAnother": Reason(
+    "SetByAnother": NeedClauses(
         "something else than Sluice sets the group's desired capacity",
         "Read the fleet's last decision in the dashboard. Find what sets it (a scaling policy, a scheduled action or a"
         " deployment), and leave the group to one of them.",
         "nothing else than Sluice sets the group's desired capacity",
     ),
-    "VisibilityShort": Reason(
+    "VisibilityShort": NeedClauses(
         "messages are worked on twice, because the queue's visibility timeout is shorter than the work",
         "Raise the queue's visibility timeout above the longest that a message takes, or let consumers extend it while"
         " they work. The fleet's last decision in the dashboard has both times.",
         "messages are not worked on twice any more",
     ),
-    "DrainsExpired": Reason(
+    "DrainsExpired": NeedClauses(
         "an instance was released at its deadline, before its consumer was done",
         "SQS delivers its message again by itself. Compare drain.deadline_s with the time that the longest message"
         " takes, and read the unit's journal in the dashboard.",
         "no further instance was released at its deadline for 15 minutes",
     ),
-    "DrainsInterrupted": Reason(
+    "DrainsInterrupted": NeedClauses(
         "a consumer was killed before it had finished",
         "SQS delivers its messages again by itself. Read the instance's note in the log of {stack}-drainer. Compare"
         " drain.deadline_s with the time that the longest message takes, and read the unit's journal: it may also have"
         " run out of memory.",
         "no further consumer was killed for 15 minutes",
     ),
-    "RetainedAge": Reason(
+    "RetainedAge": NeedClauses(
         "an instance has been retained for inspection for 1 hour",
         "Inspect it, then release it by a request to {stack}-operator. It costs money until then.",
         "no instance has been retained for 1 hour",
     ),
-    "Quarantined": Reason(
+    "Quarantined": NeedClauses(
         "messages were quarantined",
         "Open the dashboard, which has their failure groups. Mend the cause, then redrive the group, with a dry run"
         " first.",
         "no further message was quarantined for 15 minutes",
     ),
-    "DeadLetterLifeUsed": Reason(
+    "DeadLetterLifeUsed": NeedClauses(
         "a dead letter that waits in its queue has used half of its retention",
         "Redrive it from the dashboard, or leave it: it is quarantined before its time is over. With redrive.mode auto"
         " no dead letter should wait: see that the event source mapping of {stack}-redriver is enabled, that Lambda's"
         " recursion detection has not stopped the function, and that the function is not throttled.",
         "no dead letter that waits in its queue has used half of its retention",
     ),
-    "DeadLettersMoveOn": Reason(
+    "DeadLettersMoveOn": NeedClauses(
         "its dead-letter queue has a dead-letter queue of its own, to which SQS moves dead letters that Sluice then"
         " never sees",
         "Remove the redrive policy of the dead-letter queue. Then move the messages of the other queue back with a"
