@@ -763,7 +763,7 @@ def test_dead_letters_are_quarantined_when_a_person_says_so(shared: bool, queue:
 
 
 def test_each_dead_letter_queue_is_looked_after_before_sqs_deletes() -> None:
-    """By the schedule: what is near its end in any of them is put away, and another that is gone hides it not."""
+    """By the schedule: what is near its end in any of them is quarantined, and another that is gone hides it not."""
     world = World(a_fleet(mode="manual"))
     world.fail("other", "o1")
     world.now += 3 * DAY_S + 1

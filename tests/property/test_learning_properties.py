@@ -67,7 +67,7 @@ def test_service_rate_when_a_change_lasts(usual, times, jitter):
     assert abs(rate_of(memory, fleet, NINE).value / really - 1.0) <= 0.25
 
 
-# ------------------------------------------------------------------------------------------------ demand hygiene
+# ------------------------------------------------------------------------------------------------ signal quality
 
 counts = st.one_of(st.integers(0, 30), st.integers(0, 100_000)).map(float)
 

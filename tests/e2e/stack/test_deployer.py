@@ -27,7 +27,7 @@ BUCKET = f"sluice-deployments-{ACCOUNT}-{REGION}"
 TIMEOUT_S = 300.0
 
 
-class Person:
+class Operator:
     """A user of the account with one policy, and what the user's calls were answered."""
 
     def __init__(self, deployed: Any, name: str, document: dict[str, Any]) -> None:
@@ -75,9 +75,9 @@ class Person:
 
 
 @pytest.fixture(scope="module")
-def deployer(deployed: Any) -> Person:
+def deployer(deployed: Any) -> Operator:
     """Who deploys: the policy as `python -m sluice_tools.deployer_policy --bucket` prints it."""
-    return Person(deployed, "deployer", policy(bucket=BUCKET))
+    return Operator(deployed, "deployer", policy(bucket=BUCKET))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def queue(deployed: Any) -> Iterator[str]:
     sqs.delete_queue(QueueUrl=url)
 
 
-def test_deployer_when_a_stack_comes_changes_and_goes(deployer: Person, queue: str) -> None:
+def test_deployer_when_a_stack_comes_changes_and_goes(deployer: Operator, queue: str) -> None:
     """The policy is enough for each call of `sluice deploy` and of the deletion; a stack of another name is refused."""
     given = ("deploy", "--template", "queue", "--stack", QUEUE_STACK, "--yes")
     first = [f"--set=FleetName={FLEET}", f"--set=QueueUrl={queue}", "--set=TargetWaitSeconds=30"]
@@ -124,12 +124,12 @@ def needed(command: str) -> dict[str, Any]:
 def test_command_when_its_user_has_what_the_page_lists(deployed: Any, command: str) -> None:
     """No call is refused, and nothing was left unchecked."""
     document = needed(command)
-    person = Person(deployed, f"asks-{command}", document)
+    operator = Operator(deployed, f"asks-{command}", document)
     arguments = ["--fleet", FLEET] if command == "doctor" else []
 
-    done = person.sluice(command, *arguments)
+    done = operator.sluice(command, *arguments)
 
     assert done.returncode in {0, 1}, done.stdout
-    assert person.calls(allowed=False) == set()
-    assert person.calls(allowed=True)
+    assert operator.calls(allowed=False) == set()
+    assert operator.calls(allowed=True)
     assert "could not be" not in done.stdout

@@ -184,21 +184,21 @@ def test_queue_that_is_no_longer_paused_does_not_seem_to_come_at_once() -> None:
         counts = (a_queue(at, 0, per_minute=None), a_queue(at, 1000 + 10 * tick, per_minute=None))
         snapshot, fleet = shared(*counts, at=at, working=1, queues=queues)
         memory = learn_from(memory, snapshot, fleet, at)
-    assert [sighting.arrived for sighting in memory.samples] == [0.0] * 11 + [10.0]
+    assert [sample.arrived for sample in memory.samples] == [0.0] * 11 + [10.0]
     assert (memory.samples[-2].visible, memory.samples[-1].visible) == (0.0, 1110.0)
     oldest = {figure.name: figure.value for figure in plan_for(snapshot, fleet, memory, at).figures}
     assert oldest["visible in orders-bulk"] == 1110.0
 
 
 def test_what_comes_while_one_queue_cannot_be_read_is_seen_later() -> None:
-    """In the next sighting of all queues, for those that were read meanwhile as well."""
+    """In the next sample of all queues, for those that were read meanwhile as well."""
     memory = Memory()
     for tick, urgent in enumerate((0.0, None, 30.0)):
         at = NINE + 10.0 * tick
         counts = (a_queue(at, urgent, per_minute=None), a_queue(at, 20 * tick, per_minute=None))
         snapshot, fleet = shared(*counts, at=at)
         memory = learn_from(memory, snapshot, fleet, at)
-    assert [(sighting.at, sighting.arrived) for sighting in memory.samples] == [(NINE, 0.0), (NINE + 20.0, 70.0)]
+    assert [(sample.at, sample.arrived) for sample in memory.samples] == [(NINE, 0.0), (NINE + 20.0, 70.0)]
 
 
 def test_each_queue_has_its_own_arrivals_in_memory_that_is_bounded() -> None:

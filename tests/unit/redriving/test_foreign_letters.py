@@ -105,7 +105,7 @@ def test_letter_of_a_foreign_form_goes_back_when_sqs_moved_it_from_the_queue(
     ],
 )
 def test_letter_of_no_form_is_quarantined_when_nothing_says_its_queue(body: str) -> None:
-    """SQS did not move it and nobody stamped it; a person who sends it back means the one queue that there is."""
+    """SQS did not move it and nobody stamped it; an operator who sends it back means the one queue that there is."""
     world = World()
     world.put_dead(body, moved=False)
     (result,) = world.process()

@@ -11,7 +11,7 @@ from tests.support.several_queues import NIGHT, OTHER, URGENT, fleet
 
 
 def route(name: str, *others: str) -> QueueRoute:
-    """A way back to the queue of that name."""
+    """A route to the queue of that name."""
     url = queue_url(name)
     facts = QueueFacts(url, f"arn:aws:sqs:local:000000000000:{name}", name.endswith(".fifo"), 1.0, 1)
     source = next((one for one in fleet().sources if one.name == name), fleet().sources[0])

@@ -271,11 +271,11 @@ def launched_for(wait_s: float, lead_s: float, message_s: float, batch: Expected
 
 # planned wait, lead time, seconds per message -> messages launched for
 WORTH = [
-    (282, 180, 30.0, 400.0),  # a launch at sight has half the time: twice the units, each for three minutes of boot
+    (282, 180, 30.0, 400.0),  # a launch then has half the time: twice the units, for three minutes of boot each
     (112.8, 66, 30.0, 200.0),  # a minute of boot each: only what nearly surely comes
     (112.8, 60, 300.0, 0.0),  # a unit each, ready or not: nothing is saved
     (600, 60, 30.0, 0.0),  # time enough: hardly fewer if ready
-    (60, 180, 30.0, 500.0),  # a launch at sight is too late: as likely as not
+    (60, 180, 30.0, 500.0),  # a launch then is too late: as likely as not
 ]
 
 

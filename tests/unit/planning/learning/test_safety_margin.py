@@ -59,7 +59,7 @@ def test_waits_when_new_consumers_take_a_minute_longer_than_their_group_shows():
 
 
 def test_plan_when_nothing_was_ever_late():
-    """Nothing is kept back beyond the guard that everybody has, and the figure says that it is so by configuration."""
+    """Nothing is reserved beyond the guard that everybody has, and the figure says that it is so by configuration."""
     fleet = a_fleet(target_wait_s=180)
     world = World(bursts(600))
     assert late_in(world, fleet, 9000) == 0
@@ -92,7 +92,7 @@ def test_lateness_when_there_was_an_outage():
     assert world.memory.margin.share == 0.0
 
 
-# ------------------------------------------------------------------------------------------------ one lesson
+# ------------------------------------------------------------------------------------------------ one late message
 
 
 LATE_AT = NINE - 420.0
@@ -106,7 +106,7 @@ LATE = a_memory(
 
 
 def settle(memory=LATE, *, done=120.0, oldest=None, at=NINE):
-    """The memory once a spell of lateness can be judged; two units complete 120 a minute."""
+    """The memory once a stretch of lateness can be judged; two units complete 120 a minute."""
     points = tuple((NINE - 60.0 * i, done) for i in range(12, 1, -1))
     queue = replace(a_queue(at, 50, 2, per_minute=None), deleted=Series(60.0, points), oldest_age=oldest)
     margin = safety_margin.judged(
@@ -123,12 +123,12 @@ def settle(memory=LATE, *, done=120.0, oldest=None, at=NINE):
 
 
 @pytest.mark.parametrize(
-    ("by", "kept_back"), [(0.05, 0.05), (0.001, safety_margin.STEP_LEAST), (4.0, safety_margin.STEP_MOST)]
+    ("by", "share"), [(0.05, 0.05), (0.001, safety_margin.STEP_LEAST), (4.0, safety_margin.STEP_MOST)]
 )
-def test_lesson_when_units_did_what_they_should(by, kept_back):
+def test_margin_when_units_did_what_they_should(by, share):
     """As much of the target as it was late by, within bounds; what comes once it is over is judged anew."""
     learned = settle(changed(LATE, late=(LATE_AT, by)))
-    assert (learned.margin.share, learned.margin.late, learned.margin.held_since) == (kept_back, None, None)
+    assert (learned.margin.share, learned.margin.late, learned.margin.held_since) == (share, None, None)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_lesson_when_metrics_are_not_there_yet():
 
 
 def test_lessons_when_there_are_many():
-    """What is kept back has a bound."""
+    """The margin has a bound."""
     memory = LATE
     for _ in range(20):
         memory = settle(changed(memory, late=(LATE_AT, 0.08)))

@@ -1,4 +1,4 @@
-"""Demand hygiene by tables: counts that are doubted, messages that came back, and poison."""
+"""Signal quality by tables: counts that are doubted, messages that came back, and poison."""
 
 from dataclasses import replace
 
@@ -39,8 +39,8 @@ def test_backlog_when_one_count_between_others_is_zero():
     assert dipped[-1].raw_need == honest[-1].raw_need
     assert assess_for(seen(NINE + 40, a_queue(NINE + 40, 900, 4), a_group(NINE + 40, 4)), a_group(NINE + 40, 4),
                    a_fleet(target_wait_s=300), memory, NINE + 40).required.oldest_s >= 30.0  # fmt: skip
-    assert [sighting.visible for sighting in memory.samples] == [900, 900, 900, 900]
-    assert sum(sighting.arrived for sighting in memory.samples) < 200, "nothing came back that was not gone"
+    assert [sample.visible for sample in memory.samples] == [900, 900, 900, 900]
+    assert sum(sample.arrived for sample in memory.samples) < 200, "nothing came back that was not gone"
 
 
 def test_count_when_it_falls_by_more_than_can_be_done():
@@ -52,7 +52,7 @@ def test_count_when_it_falls_by_more_than_can_be_done():
     told = {figure.name: figure.value for figure in decisions[-1].figures}
     assert (told["visible"], told["visible_doubted"]) == (450, 100)
     _, memory = looked([900, 100, 100])
-    assert [sighting.visible for sighting in memory.samples] == [900, 100]
+    assert [sample.visible for sample in memory.samples] == [900, 100]
     assert memory.samples[-1].doubted is None
 
 
@@ -78,7 +78,7 @@ def test_scale_out_when_one_count_is_far_too_high():
     honest, _ = looked([20, 20, 20, 20])
     spiked, memory = looked([20, 20, 5000, 20])
     assert [decision.want for decision in spiked] == [decision.want for decision in honest]
-    assert [sighting.visible for sighting in memory.samples] == [20, 20, 20]
+    assert [sample.visible for sample in memory.samples] == [20, 20, 20]
 
 
 def test_scale_out_when_a_burst_is_real():
@@ -187,12 +187,12 @@ def test_backlog_when_a_crash_gives_messages_back():
         counts = (5, 100) if t < 10 else (105, 0)
         snapshot = seen(now, a_queue(now, *counts, per_minute=(30.0,) * 10, oldest_s=900), a_group(now, 10))
         memory = learn_from(memory, snapshot, fleet, now)
-    assert max(sighting.returned for sighting in memory.samples) == 72.0
+    assert max(sample.returned for sample in memory.samples) == 72.0
 
     def oldest_s(memory: Memory) -> float:
         return assess_for(snapshot, snapshot.group, fleet, memory, snapshot.at).required.oldest_s
 
-    untold = replace(memory, samples=tuple(replace(sighting, returned=0.0) for sighting in memory.samples))
+    untold = replace(memory, samples=tuple(replace(sample, returned=0.0) for sample in memory.samples))
     assert oldest_s(memory) < 225.6 < oldest_s(untold)  # 6% less than the target
 
 
