@@ -126,7 +126,7 @@ class MemoryGroup:
     def fail_launches(self, name: str, message: str | None) -> None:
         """From now on every launch fails with this message; None: launches succeed again."""
         group = self._settled(name)
-        group.launch_fault, group.retry_at = message, -math.inf
+        group.launch_fault.message, group.launch_fault.retry_at = message, -math.inf
         self._lifecycle.settle(group)
 
     def terminate(self, name: str, instance_id: str, *, decrement: bool = False) -> None:
@@ -200,7 +200,7 @@ class MemoryGroup:
     def launches(self, group: str) -> tuple[Launch, ...]:
         """The last launches: of its instances, and those that failed."""
         asg = self._settled(group)
-        return (*(launch_of(asg, member) for member in asg.members.values()), *asg.failed_launches)
+        return (*(launch_of(asg, member) for member in asg.members.values()), *asg.launch_fault.failed)
 
     def refresh_began_at(self, group: str) -> float | None:
         """When the instance refresh began that is under way."""
@@ -223,7 +223,7 @@ class MemoryGroup:
                 f" its minimum {asg.min_size} and its maximum {asg.max_size}"
             )
         if desired != asg.desired:
-            asg.retry_at = -math.inf
+            asg.launch_fault.retry_at = -math.inf
         asg.desired = desired
         self._lifecycle.settle(asg)
 

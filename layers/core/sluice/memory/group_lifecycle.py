@@ -56,18 +56,18 @@ class GroupLifecycle:
             self._reconcile(group, at)
         due_at = min((member.due_at() for member in group.members.values()), default=math.inf)
         # Heartbeats only delay what is due; a launch that failed is repeated at its own time.
-        group.quiet_until = min(due_at, group.retry_at) if group.retry_at > now else due_at
+        group.quiet_until = min(due_at, group.launch_fault.retry_at) if group.launch_fault.retry_at > now else due_at
 
     def _reconcile(self, group: GroupState, at: float) -> None:
         """Launch or terminate towards the desired capacity, as far as the group may."""
         missing = group.desired - len(group.staying())
-        if missing > 0 and "Launch" not in group.suspended and at >= group.retry_at:
-            if group.launch_fault is not None:
-                failed = Launch(group.name, f"failed-{group.name}-{at}", at, at, failure=group.launch_fault)
-                group.failed_launches = [failed, *group.failed_launches][:FAILURES_KEPT]
+        if missing > 0 and "Launch" not in group.suspended and at >= group.launch_fault.retry_at:
+            if group.launch_fault.message is not None:
+                failed = Launch(group.name, f"failed-{group.name}-{at}", at, at, failure=group.launch_fault.message)
+                group.launch_fault.failed = [failed, *group.launch_fault.failed][:FAILURES_KEPT]
                 if self._launched:
                     self._launched(failed)
-                group.retry_at = at + LAUNCH_RETRY_S
+                group.launch_fault.retry_at = at + LAUNCH_RETRY_S
                 return
             pool = [m for m in group.members.values() if m.aws_state == "Warmed:Stopped"]
             for member in pool[:missing]:

@@ -77,6 +77,15 @@ class Member:
 
 
 @dataclass(slots=True)
+class LaunchFault:
+    """What is made to fail of a group's launches. Times are epoch seconds."""
+
+    message: str | None = None  # why each launch fails; None: none does
+    retry_at: float = -math.inf  # nothing is launched before
+    failed: list[Launch] = field(default_factory=list)  # the last, newest first
+
+
+@dataclass(slots=True)
 class GroupState:
     """One group: its settings, its instances, and what was made to fail. Times are epoch seconds."""
 
@@ -93,9 +102,7 @@ class GroupState:
     refresh_began_at: float | None = None
     members: dict[str, Member] = field(default_factory=dict)
     suspended: set[str] = field(default_factory=set)
-    launch_fault: str | None = None
-    retry_at: float = -math.inf
-    failed_launches: list[Launch] = field(default_factory=list)
+    launch_fault: LaunchFault = field(default_factory=LaunchFault)
     quiet_until: float = -math.inf  # nothing falls due before
 
     def hooks_of(self, transition: Transition) -> list[Hook]:
