@@ -11,7 +11,8 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from custom_resource import GUARD_S, Answer, logger, respond
+from answer import Answer
+from custom_resource import GUARD_S, logger, respond
 
 
 def handler(event: Any, context: Any) -> Any:

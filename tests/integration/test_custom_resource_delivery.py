@@ -13,13 +13,13 @@ import pytest
 
 from tests.support.onboarding_function import load, request
 
-custom_resource = load("custom_resource")
+answer, _, custom_resource = map(load, ("answer", "delivery", "custom_resource"))
 respond = custom_resource.respond
 
 
 def fine(_properties: Any, _before: Any) -> Any:
     """A check that finds nothing."""
-    return custom_resource.Answer(data={"HookTimeoutSeconds": "120"})
+    return answer.Answer(data={"HookTimeoutSeconds": "120"})
 
 
 @pytest.fixture

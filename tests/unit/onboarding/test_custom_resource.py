@@ -12,8 +12,8 @@ import pytest
 from sluice_tools.sandbox.emulator.custom_resources import refused
 from tests.support.onboarding_function import STACK, load, request
 
-custom_resource = load("custom_resource")
-Answer, respond = custom_resource.Answer, custom_resource.respond
+answer, delivery, custom_resource = map(load, ("answer", "delivery", "custom_resource"))
+Answer, respond = answer.Answer, custom_resource.respond
 
 
 class Bucket:
@@ -43,7 +43,7 @@ class Bucket:
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts follow one another at once."""
-    monkeypatch.setattr(custom_resource, "PUT_PAUSE_S", 0.0)
+    monkeypatch.setattr(delivery, "PUT_PAUSE_S", 0.0)
 
 
 def fine(_properties: Mapping[str, Any], _before: Mapping[str, Any] | None) -> Any:
@@ -184,7 +184,7 @@ def test_answer_is_sent_in_time_when_the_check_takes_too_long() -> None:
 
 def test_answer_is_sent_again_when_it_does_not_go_through(caplog: pytest.LogCaptureFixture) -> None:
     """A few times; and no log holds the URL, by which anybody could answer in its place."""
-    bucket = Bucket(failures=custom_resource.PUT_ATTEMPTS - 1)
+    bucket = Bucket(failures=delivery.PUT_ATTEMPTS - 1)
 
     with caplog.at_level("INFO"):
         respond(request(), 100.0, fine, bucket)
@@ -196,5 +196,5 @@ def test_answer_is_sent_again_when_it_does_not_go_through(caplog: pytest.LogCapt
 
 def test_error_is_raised_when_no_attempt_goes_through() -> None:
     """So that Lambda asks the function again."""
-    with pytest.raises(custom_resource.UnansweredError):
+    with pytest.raises(delivery.UnansweredError):
         respond(request(), 100.0, fine, Bucket(failures=99))

@@ -64,7 +64,7 @@ def account() -> MemoryAccount:
 def app(monkeypatch: pytest.MonkeyPatch, account: MemoryAccount) -> ModuleType:
     """The handler's module as Lambda loads it, over that account; answers stay in `custom_resource.sent`."""
     monkeypatch.syspath_prepend(str(FUNCTION))
-    for name in ("custom_resource", "onboarding_app"):
+    for name in ("answer", "delivery", "custom_resource", "onboarding_app"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     spec = importlib.util.spec_from_file_location("onboarding_app", FUNCTION / "app.py")
     assert spec is not None
