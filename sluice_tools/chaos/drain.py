@@ -93,7 +93,7 @@ class Judge:
             if drain.state is DrainState.DONE and world.is_awaited(drain.instance_id):
                 world.violate(f"{drain.instance_id}: on record as done while its consumer works")
             if drain.state is DrainState.EXPIRED:
-                self._check_silent(drain.instance_id, drain.deadline_at)
+                self._check_silent(drain.instance_id, drain.deadline.at)
                 self._check_progress(drain)
         elif call.method == "complete_hook":
             action, result = call.args
@@ -110,7 +110,7 @@ class Judge:
         drain = world.truth.ledger.drains.drain(world.fleet.name, hook.instance_id)
         if hook.token is None and world.now < world.last_trouble_at(world.now) + SWEEP_S:
             return  # while no record can be had, no deadline can
-        if drain and drain.state in UNDER_WAY and world.now > drain.deadline_at + 2 * STALL_S + SKEW_S:
+        if drain and drain.state in UNDER_WAY and world.now > drain.deadline.at + 2 * STALL_S + SKEW_S:
             world.violate(f"{drain.instance_id}: a heartbeat after its deadline")
 
     def _check_silent(self, instance_id: str, deadline_at: float) -> None:

@@ -137,7 +137,7 @@ def _impatient(drain: Drain, event: Any, policy: DrainPolicy, now: float) -> Dra
 
 
 def _beats_forever(drain: Drain, event: Any, policy: DrainPolicy, now: float) -> DrainStep:
-    return release.wait(replace(drain, deadline_at=now + 1_000), event, policy, now)
+    return release.wait(replace(drain, deadline=replace(drain.deadline, at=now + 1_000)), event, policy, now)
 
 
 MUTANTS = [

@@ -25,12 +25,14 @@ from sluice.aws.table import Table
 from sluice.model.decisions import Action, Decision, Outcome, OutcomeStatus
 from sluice.model.draining import (
     CommandStatus,
+    Deadline,
     Drain,
     DrainCause,
     DrainState,
     Heartbeats,
     HookAction,
     LifecycleAction,
+    NothingToFinish,
     SignsOfLife,
     StopCommand,
     StopOrder,
@@ -74,7 +76,7 @@ def put_raw(world: AwsWorld, sk: str, data: dict[str, Any]) -> None:
 
 def drain(state: DrainState, instance_id: str = "i-1") -> Drain:
     """A drain in a state."""
-    return Drain("orders", instance_id, state, DrainCause.TERMINATE, AT, AT + 900, AT)
+    return Drain("orders", instance_id, state, DrainCause.TERMINATE, AT, Deadline(AT + 900), AT)
 
 
 def decision(at: float = AT) -> Decision:
@@ -120,7 +122,7 @@ def test_record_reads_as_json(world: AwsWorld) -> None:
     """An operator who looks into the table finds words, not numbers and blobs."""
     world.ports.ledger.drains.keep_drain(drain(DrainState.STOPPING))
     found = json.loads(items(world)["drain#i-1"]["data"]["S"])
-    assert (found["state"], found["cause"], found["deadline_at"]) == ("stopping", "terminate", AT + 900)
+    assert (found["state"], found["cause"], found["deadline"]["at"]) == ("stopping", "terminate", AT + 900)
 
 
 def test_record_is_read_when_another_version_wrote_it(world: AwsWorld) -> None:
@@ -129,6 +131,22 @@ def test_record_is_read_when_another_version_wrote_it(world: AwsWorld) -> None:
     found = json.loads(items(world)["drain#i-1"]["data"]["S"])
     del found["note"]
     put_raw(world, "drain#i-1", {"S": json.dumps({**found, "of_tomorrow": [1]})})
+    assert world.ports.ledger.drains.drain("orders", "i-1") == written
+
+
+def test_drain_goes_on_when_version_2_began_it(world: AwsWorld) -> None:
+    """Its deadline comes back, and that there is nothing to finish: both had fields of their own."""
+    nothing = NothingToFinish("it has no unit consumer.service", AT + 3)
+    began = replace(
+        drain(DrainState.STOPPING),
+        deadline=Deadline(AT + 900, AT + 7_200),
+        signs=SignsOfLife(AT + 2, 3.0, nothing),
+    )
+    written = world.ports.ledger.drains.keep_drain(began)
+    found = json.loads(items(world)["drain#i-1"]["data"]["S"])
+    deadline, nothing_found = found.pop("deadline"), found["signs"].pop("nothing")
+    found |= {"deadline_at": deadline["at"], "longest_at": deadline["longest_at"], "nothing": nothing_found}
+    put_raw(world, "drain#i-1", {"S": json.dumps({**found, "record_version": 2})})
     assert world.ports.ledger.drains.drain("orders", "i-1") == written
 
 
@@ -144,7 +162,7 @@ def test_drain_goes_on_when_an_earlier_version_began_it(world: AwsWorld) -> None
         DrainState.STOPPING,
         DrainCause.TERMINATE,
         AT,
-        AT + 900,
+        Deadline(AT + 900),
         AT + 90,
         action=LifecycleAction(hook, 1_767_225_599.0, "WarmPool"),
         stop=StopCommand("c-1", AT, asked_count=2, unanswered_count=1),
@@ -259,7 +277,7 @@ def test_launches_stay_bounded_when_two_are_noted_at_once(world: AwsWorld, monke
 
 def test_infinite_figure_survives(world: AwsWorld) -> None:
     """A float is kept as it is, whatever it is."""
-    endless = replace(drain(DrainState.STOPPING), deadline_at=float("inf"))
+    endless = replace(drain(DrainState.STOPPING), deadline=Deadline(float("inf")))
     world.ports.ledger.drains.keep_drain(endless)
     assert world.ports.ledger.drains.drain("orders", "i-1") == replace(endless, version=1)
 

@@ -210,15 +210,15 @@ def test_deadline_is_put_off_by_progress_alone_when_the_drain_is_the_same(day: D
     policy = day[0]
     for now, event, before, step in play(day):
         after = step.drain
-        if after is not None and after.longest_at is not None:
-            assert after.deadline_at <= after.longest_at <= after.started_at + policy.ceiling_s + 1e-6
-        if before is not None and after is not None and after.deadline_at > before.deadline_at:
+        if after is not None and after.deadline.longest_at is not None:
+            assert after.deadline.at <= after.deadline.longest_at <= after.started_at + policy.ceiling_s + 1e-6
+        if before is not None and after is not None and after.deadline.at > before.deadline.at:
             assert after.state in UNDER_WAY
             if after.started_at != now:
                 assert isinstance(event, DrainReported)
                 assert event.draining_at is not None
                 assert not event.done
-                assert after.deadline_at <= event.draining_at + max(policy.deadline_s, BUSY_TIMEOUT_S)
+                assert after.deadline.at <= event.draining_at + max(policy.deadline_s, BUSY_TIMEOUT_S)
 
 
 @pytest.mark.slow
@@ -257,7 +257,7 @@ def test_drain_ends_when_only_ticks_and_readings_follow(day: Day) -> None:
     drain, now = last.drain, last_at
     if drain is None:
         return
-    end_at = max(now, drain.deadline_at) + NO_ACTION_KEPT_S + 120
+    end_at = max(now, drain.deadline.at) + NO_ACTION_KEPT_S + 120
     over = {DrainState.RELEASED, DrainState.RETAINED}
     while drain is not None and drain.state not in over and now < end_at:
         now += 60

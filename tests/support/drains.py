@@ -28,6 +28,7 @@ from sluice.draining.events import (
 from sluice.draining.state_machine import StateOrNone
 from sluice.model.draining import (
     CommandStatus,
+    Deadline,
     Drain,
     DrainCause,
     DrainOutcome,
@@ -63,12 +64,16 @@ PARTS = {
         "missing",
     ),
     "action": ("hook", "began_at", "destination"),
+    "deadline": ("at", "longest_at"),
+    "signs": ("nothing",),
 }
 
 
 def changed(drain: Drain | None, **changes: Any) -> Drain:
-    """The drain with other fields, those of its stop command and its lifecycle action by their own names."""
+    """The drain with other fields, those of its parts by their own names, the deadline as `deadline_at`."""
     assert drain is not None
+    if "deadline_at" in changes:
+        changes["at"] = changes.pop("deadline_at")
     for part, fields in PARTS.items():
         of_part = {name: changes.pop(name) for name in fields if name in changes}
         if of_part:
@@ -84,7 +89,7 @@ def a_drain(state: DrainState, **changes: Any) -> Drain:
         state=state,
         cause=DrainCause.TERMINATE,
         started_at=NOW - 10,
-        deadline_at=NOW + 890,
+        deadline=Deadline(NOW + 890),
         updated_at=NOW - 10,
         action=LifecycleAction(HOOK, NOW - 10),
         version=3,

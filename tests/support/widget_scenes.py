@@ -8,7 +8,16 @@ from typing import Any
 
 from sluice.config.fleet import Fleet
 from sluice.model.decisions import Action, Decision, Figure, Outcome, OutcomeStatus, Reason, ReasonCode
-from sluice.model.draining import Drain, DrainCause, DrainState, Heartbeats, HookAction, LifecycleAction, StopCommand
+from sluice.model.draining import (
+    Deadline,
+    Drain,
+    DrainCause,
+    DrainState,
+    Heartbeats,
+    HookAction,
+    LifecycleAction,
+    StopCommand,
+)
 from sluice.model.observed import Mode
 from sluice.model.redrive_jobs import JobPhase, JobState, RedriveJob
 from sluice.model.redriving import FailureGroup, LastRedrive
@@ -216,13 +225,13 @@ def drains(now: float = NOW) -> tuple[Drain, ...]:
     """One instance that is stopping, one close to its deadline, one released."""
     hook = HookAction("orders", "sluice-drain", "i-0a41c9d2e83f5b617")
     return (
-        Drain("orders", "i-0a41c9d2e83f5b617", DrainState.STOPPING, DrainCause.TERMINATE, now - 140, now + 760, now - 8,
-              action=LifecycleAction(hook, now - 140), stop=StopCommand("c1"), heartbeats=Heartbeats(now - 8, 3),
-              note="asked to stop by Run Command"),
-        Drain("orders", "i-0b7733e1f09ac4d52", DrainState.NOTICED, DrainCause.SPOT, now - 95, now + 25, now - 95,
-              note="Spot takes it back in two minutes"),
-        Drain("orders", "i-0c0ffee0c0ffee000", DrainState.RELEASED, DrainCause.TERMINATE, now - 4_000, now - 3_100,
-              now - 3_800),
+        Drain("orders", "i-0a41c9d2e83f5b617", DrainState.STOPPING, DrainCause.TERMINATE, now - 140,
+              Deadline(now + 760), now - 8, action=LifecycleAction(hook, now - 140), stop=StopCommand("c1"),
+              heartbeats=Heartbeats(now - 8, 3), note="asked to stop by Run Command"),
+        Drain("orders", "i-0b7733e1f09ac4d52", DrainState.NOTICED, DrainCause.SPOT, now - 95,
+              Deadline(now + 25), now - 95, note="Spot takes it back in two minutes"),
+        Drain("orders", "i-0c0ffee0c0ffee000", DrainState.RELEASED, DrainCause.TERMINATE, now - 4_000,
+              Deadline(now - 3_100), now - 3_800),
     )  # fmt: skip
 
 
@@ -314,7 +323,8 @@ def harmed(text: str, now: float = NOW) -> View:
         ),
         failure_groups=(FailureGroup("orders", text or "none", text, 3, 4, now - 60, now - 5, text),),
         drains=(
-            Drain("orders", text or "i-0", DrainState.STOPPING, DrainCause.SPOT, now - 60, now + 60, now, note=text),
+            Drain("orders", text or "i-0", DrainState.STOPPING, DrainCause.SPOT, now - 60, Deadline(now + 60), now,
+                  note=text),
         ),
         jobs=(
             redrive_job(text, "orders", JobState.RUNNING, now - 9, text, now, failure_group=text, note=text,

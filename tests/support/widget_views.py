@@ -7,7 +7,7 @@ from typing import Any
 
 from sluice.config.fleet import ConfigError, RedriveMode, RedrivePolicy
 from sluice.model.decisions import Action, Decision, Outcome, OutcomeStatus, Reason, ReasonCode
-from sluice.model.draining import DrainState, Retention
+from sluice.model.draining import Deadline, DrainState, Retention
 from sluice.model.need import Need
 from sluice.model.observed import Mode
 from sluice.model.redrive_jobs import JobState
@@ -79,7 +79,9 @@ def in_trouble() -> View:
         requested_by="ada", note="19 of the first 26 failed again: the others stay in quarantine",
     )  # fmt: skip
     late, old = drains()[:2]
-    expired = replace(late, state=DrainState.EXPIRED, started_at=NOW - 960, deadline_at=NOW - 60, note="asked to stop")
+    expired = replace(
+        late, state=DrainState.EXPIRED, started_at=NOW - 960, deadline=Deadline(NOW - 60), note="asked to stop"
+    )
     kept = replace(old, state=DrainState.RETAINED, retention=Retention(since=NOW - 5_400), note="kept: its stop failed")
     needs = (
         Need("NothingReceived", "orders", NOW - 20, 1.0),

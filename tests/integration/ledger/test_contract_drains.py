@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sluice.model.draining import (
+    Deadline,
     Drain,
     DrainCause,
     DrainOutcome,
@@ -33,7 +34,7 @@ def drain(instance_id: str = "i-1", state: DrainState = DrainState.STOPPING, at:
         state=state,
         cause=DrainCause.TERMINATE,
         started_at=at,
-        deadline_at=at + 900,
+        deadline=Deadline(at + 900),
         updated_at=at,
         action=LifecycleAction(HookAction("group", "hook", instance_id, "token"), at, "WarmPool"),
         stop=StopCommand("c-1", at, 1, retry_at=at + 15),

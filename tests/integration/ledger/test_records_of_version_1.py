@@ -21,6 +21,7 @@ from sluice.aws.ledger.keys import message_key
 from sluice.model.consumers import UNNAMED, BootState, Consumer, ConsumerStatus, LastReport
 from sluice.model.decisions import Action, ReasonCode
 from sluice.model.draining import (
+    Deadline,
     Drain,
     DrainCause,
     DrainOutcome,
@@ -100,7 +101,7 @@ def a_drain(instance_id: str, state: DrainState, stop: StopCommand, **changes: A
         state=state,
         cause=DrainCause.SPOT,
         started_at=AT - 300,
-        deadline_at=AT + 600,
+        deadline=Deadline(AT + 600),
         updated_at=AT,
         action=LifecycleAction(HookAction("consumers", "drain", instance_id, "token"), AT - 290, "WarmPool"),
         stop=stop,
@@ -135,7 +136,7 @@ DRAINS = (
     a_drain("i-1", DrainState.STOPPING, replace(STOP, command_id="c-1")),
     a_drain("i-2", DrainState.RETAINED, STOP, retention=Retention(requested=True, since=AT - 5)),
     a_drain("i-3", DrainState.RELEASED, replace(STOP, killed=True), outcome=DrainOutcome.LATE),
-    Drain(FLEET, "i-4", DrainState.NOTICED, DrainCause.TERMINATE, AT, AT + 900, AT, version=1),
+    Drain(FLEET, "i-4", DrainState.NOTICED, DrainCause.TERMINATE, AT, Deadline(AT + 900), AT, version=1),
 )
 CONSUMER = Consumer(
     fleet=FLEET,
@@ -386,7 +387,7 @@ def test_records_carry_a_version_when_they_are_written(world: AwsWorld) -> None:
     (old,) = [item for item in items_of_version_1() if item["sk"]["S"].endswith("#d1")]
     decision, outcome = put(world, old).decisions.decisions(FLEET, 1)[0]
     ledger.decisions.record_all([(decision, outcome)])
-    ledger.drains.keep_drain(Drain(FLEET, "i-4", DrainState.NOTICED, DrainCause.TERMINATE, AT, AT + 900, AT))
+    ledger.drains.keep_drain(Drain(FLEET, "i-4", DrainState.NOTICED, DrainCause.TERMINATE, AT, Deadline(AT + 900), AT))
     ledger.consumers.keep_consumer(Consumer(FLEET, "i-1", BootState.BOOTING, AT))
     ledger.failure_groups.admit_group(FLEET, "cause-2", "no stock", AT)
     ledger.failure_groups.note_failure(FLEET, "cause-3", "no street", "{}", AT)

@@ -47,8 +47,8 @@ def test_job_is_finished_when_its_consumer_reports_each_minute_for_longer_than_t
         drain = after(drain, draining(60 * minute), 60 * minute + 1)
         drain = after(drain, Tick(), 60 * minute + 2)
         assert drain.state is not DrainState.EXPIRED
-    assert drain.deadline_at == NOW + 5_400 + 900
-    assert heartbeats_until(drain, LONG) == drain.deadline_at
+    assert drain.deadline.at == NOW + 5_400 + 900
+    assert heartbeats_until(drain, LONG) == drain.deadline.at
 
 
 def test_job_is_ended_when_its_bound_is_reached_whatever_its_consumer_reports() -> None:
@@ -56,20 +56,20 @@ def test_job_is_ended_when_its_bound_is_reached_whatever_its_consumer_reports() 
     drain = begun()
     for minute in range(1, 120):
         drain = after(drain, draining(60 * minute), 60 * minute + 1)
-    assert drain.deadline_at == NOW + 7_200
+    assert drain.deadline.at == NOW + 7_200
     assert after(drain, Tick(), 7_199).state is not DrainState.EXPIRED
     assert after(drain, Tick(), 7_200).state is DrainState.EXPIRED
 
 
 def test_deadline_stays_when_a_consumer_is_only_busy() -> None:
     """It may not know that it is to stop, and would be busy for ever."""
-    assert after(begun(), DrainReported(NOW + 600, done=False), 601).deadline_at == NOW + 900
+    assert after(begun(), DrainReported(NOW + 600, done=False), 601).deadline.at == NOW + 900
 
 
 def test_deadline_stays_when_the_report_is_older_than_the_drain_or_than_the_deadline_needs() -> None:
     """What is late, doubled or of an earlier life puts nothing off."""
     drain = begun()
-    assert after(drain, draining(-60), 1).deadline_at == NOW + 900
+    assert after(drain, draining(-60), 1).deadline.at == NOW + 900
     later = after(drain, draining(600), 601)
     assert after(later, draining(300), 602) == later
     assert after(later, draining(600), 603) == later
@@ -80,26 +80,26 @@ def test_three_minutes_are_held_when_the_deadline_is_shorter_than_the_pause_betw
     short = LONG.model_copy(update={"deadline_s": 60.0})
     step = advance(begun(short), draining(50), short, NOW + 51)
     assert step.drain is not None
-    assert step.drain.deadline_at == NOW + 50 + 180
+    assert step.drain.deadline.at == NOW + 50 + 180
 
 
 def test_spots_end_is_never_put_off() -> None:
     """EC2 does not wait: whether the notice began the drain or came to it."""
     joined = after(begun(), SpotInterruption("orders", ID, NOW + 10), 10)
-    assert joined.deadline_at == NOW + 130
-    assert after(joined, draining(60), 60).deadline_at == NOW + 130
+    assert joined.deadline.at == NOW + 130
+    assert after(joined, draining(60), 60).deadline.at == NOW + 130
     alone = advance(None, SpotInterruption("orders", ID, NOW), LONG, NOW).drain
     assert alone is not None
-    assert after(alone, draining(60), 60).deadline_at == NOW + 120
+    assert after(alone, draining(60), 60).deadline.at == NOW + 120
     late = a_drain(DrainState.STOPPING, deadline_at=NOW + 100, longest_at=NOW + 7_000)
     told = after(late, SpotInterruption("orders", ID, NOW + 50), 50)
-    assert after(told, draining(60), 60).deadline_at == NOW + 100, "the deadline was nearer than EC2's end"
+    assert after(told, draining(60), 60).deadline.at == NOW + 100, "the deadline was nearer than EC2's end"
 
 
 def test_drain_that_an_earlier_version_began_keeps_its_deadline() -> None:
     """It has no bound on record: whether Spot has shortened it is not known."""
     drain = a_drain(DrainState.STOPPING)
-    assert after(drain, draining(60), 60).deadline_at == drain.deadline_at
+    assert after(drain, draining(60), 60).deadline.at == drain.deadline.at
 
 
 def test_stop_may_run_as_long_as_the_drain_when_it_is_asked_for() -> None:

@@ -145,7 +145,7 @@ def test_grace_begins_anew_when_a_consumer_shows_in_between() -> None:
     first = advance(a_drain(DrainState.NOTICED), NothingFound("x"), POLICY, NOW).drain
     back = advance(first, NothingFound(None), POLICY, NOW + 30).drain
     assert back is not None
-    assert back.nothing is None
+    assert back.signs.nothing is None
     again = advance(back, NothingFound("x"), POLICY, NOW + GRACE_S).drain
     assert again is not None
     assert again.state is DrainState.NOTICED

@@ -76,7 +76,7 @@ def test_drain_begins_anew_when_the_instance_came_back_from_a_warm_pool() -> Non
     step = advance(drain, Terminating("orders", replace(HOOK, token="token-2"), NOW), POLICY, NOW + 1)
     assert step.drain is not None
     assert (step.drain.state, step.drain.stop.failed_count, step.drain.outcome) == (DrainState.NOTICED, 0, None)
-    assert step.drain.deadline_at == NOW + 901
+    assert step.drain.deadline.at == NOW + 901
     assert step.drain.stop.asked_count == 5, "an answer to a stop of the first life must not pass for one of this"
 
 
@@ -131,7 +131,7 @@ def test_operators_release_stands_for_the_deadline_when_under_way(state: DrainSt
     """An operator's request: expired now, completed by instance id, whatever token is on record."""
     step = advance(a_drain(state), OperatorRelease("orders", OUR_HOOK), POLICY, NOW)
     assert step.drain is not None
-    assert (step.drain.state, step.drain.deadline_at) == (DrainState.EXPIRED, NOW)
+    assert (step.drain.state, step.drain.deadline.at) == (DrainState.EXPIRED, NOW)
     assert step.actions == (CompleteHook(OUR_HOOK),)
 
 

@@ -23,7 +23,7 @@ def test_spot_drains_at_once_when_no_hook_holds_the_instance() -> None:
     """EC2's two minutes count from the notice, not from when we hear of it."""
     step = advance(None, SpotInterruption("orders", ID, NOW - 20), POLICY, NOW)
     assert step.drain is not None
-    assert (step.drain.cause, step.drain.deadline_at, step.drain.hook) == (DrainCause.SPOT, NOW + 100, None)
+    assert (step.drain.cause, step.drain.deadline.at, step.drain.hook) == (DrainCause.SPOT, NOW + 100, None)
     assert step.actions == (StopConsumer(ID, POLICY.order, 100.0, ask=1),)
 
 
@@ -39,7 +39,7 @@ def test_hook_joins_when_the_spot_drain_is_under_way() -> None:
     joined = advance(spot, Terminating("orders", HOOK, NOW + 30), POLICY, NOW + 31)
     assert joined.drain is not None
     assert spot is not None
-    assert (joined.drain.hook, joined.drain.deadline_at) == (HOOK, spot.deadline_at)
+    assert (joined.drain.hook, joined.drain.deadline.at) == (HOOK, spot.deadline.at)
     assert joined.actions == ()
 
 
@@ -66,7 +66,7 @@ def test_spot_brings_the_deadline_nearer_and_never_back() -> None:
     """A notice during a drain leaves two minutes; one during the last two changes nothing."""
     hurried = advance(a_drain(DrainState.STOPPING), SpotInterruption("orders", ID, NOW), POLICY, NOW).drain
     assert hurried is not None
-    assert hurried.deadline_at == NOW + 120
+    assert hurried.deadline.at == NOW + 120
     short = a_drain(DrainState.STOPPING, deadline_at=NOW + 50)
     assert advance(short, SpotInterruption("orders", ID, NOW), POLICY, NOW) == DrainStep(short)
 
@@ -74,7 +74,7 @@ def test_spot_brings_the_deadline_nearer_and_never_back() -> None:
 def test_spot_drain_without_an_action_is_closed_when_an_hour_has_passed() -> None:
     """No action ever came and the instance stays: kept on record for an hour after the deadline, then closed."""
     drain = a_drain(DrainState.DONE, action=None)
-    assert advance(drain, Tick(), POLICY, drain.deadline_at + 3_599) == DrainStep(drain)
-    closed = advance(drain, Tick(), POLICY, drain.deadline_at + 3_600).drain
+    assert advance(drain, Tick(), POLICY, drain.deadline.at + 3_599) == DrainStep(drain)
+    closed = advance(drain, Tick(), POLICY, drain.deadline.at + 3_600).drain
     assert closed is not None
     assert (closed.state, closed.outcome) == (DrainState.RELEASED, DrainOutcome.CLOSED)

@@ -46,7 +46,7 @@ def test_terminating_asks_for_the_stop_when_none_is_on_record() -> None:
     """10:00 the group wants an instance gone: noticed, its consumer to be asked, until the deadline at most."""
     step = advance(None, Terminating("orders", HOOK, NOW - 2, "EC2"), POLICY, NOW)
     assert step.drain is not None
-    assert (step.drain.state, step.drain.deadline_at, step.drain.hook) == (DrainState.NOTICED, NOW + 900, HOOK)
+    assert (step.drain.state, step.drain.deadline.at, step.drain.hook) == (DrainState.NOTICED, NOW + 900, HOOK)
     assert step.actions == (StopConsumer(ID, POLICY.order, 900.0, ask=1),)
 
 
@@ -230,7 +230,7 @@ def test_unknown_command_is_asked_again_with_growing_pauses() -> None:
         assert unknown.state is DrainState.STOPPING
         pauses.append(unknown.stop.retry_at - now)
         now = unknown.stop.retry_at
-        if now >= unknown.deadline_at:
+        if now >= unknown.deadline.at:
             break
         step = advance(unknown, Tick(), a_policy(heartbeat_s=60), now)
         stops = [action for action in step.actions if isinstance(action, StopConsumer)]

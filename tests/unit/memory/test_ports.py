@@ -9,7 +9,7 @@ import pytest
 from sluice.config.fleet import Fleet, parse
 from sluice.memory import Call, Crash, Fault, MemoryPorts, When, at_call, faulty, faulty_ports, memory_ports, queue_url
 from sluice.model.decisions import Action, Decision, Outcome, OutcomeStatus
-from sluice.model.draining import CommandStatus, Drain, DrainCause, DrainState, StopOrder
+from sluice.model.draining import CommandStatus, Deadline, Drain, DrainCause, DrainState, StopOrder
 from sluice.model.observed import Mode
 from sluice.model.redrive_jobs import JobState
 from sluice.model.redriving import HandledLetter, Message, Remembered
@@ -93,7 +93,9 @@ def test_records_are_gone_when_they_are_of_no_more_use(ports: MemoryPorts, clock
     ledger = ports.ledger
     decision = Decision("d", "orders", START_AT, Mode.ACT, Action.HOLD, 1, 1, 1, (), (), "hold at 1")
     ledger.decisions.record_all([(decision, Outcome(START_AT, OutcomeStatus.UNCHANGED))])
-    drain = Drain("orders", "i-1", DrainState.STOPPING, DrainCause.TERMINATE, START_AT, START_AT + 900, START_AT)
+    drain = Drain(
+        "orders", "i-1", DrainState.STOPPING, DrainCause.TERMINATE, START_AT, Deadline(START_AT + 900), START_AT
+    )
     ledger.drains.keep_drain(drain)
     ledger.drains.keep_drain(replace(drain, instance_id="i-2", state=DrainState.RELEASED))
     ledger.attempts.remember(

@@ -11,7 +11,7 @@ import pytest
 from sluice.config.fleet import ConfigError, DrainPolicy, RedriveMode, RedrivePolicy
 from sluice.config.history import DrainOnly
 from sluice.model.decisions import OutcomeStatus
-from sluice.model.draining import DrainCause, DrainOutcome, DrainState, Heartbeats, Retention, SignsOfLife
+from sluice.model.draining import Deadline, DrainCause, DrainOutcome, DrainState, Heartbeats, Retention, SignsOfLife
 from sluice.model.observed import Mode
 from sluice.model.redrive_jobs import JobAction, JobState, RedriveJob
 from sluice.model.redriving import LastRedrive
@@ -132,7 +132,7 @@ def views() -> Iterator[View]:
     for status in OutcomeStatus:
         yield view(decisions=((made, outcome(made, status)),))
     yield view(drains=tuple(replace(drains()[0], state=state) for state in DrainState))
-    yield view(drains=tuple(replace(drains()[0], cause=cause, deadline_at=NOW - 60) for cause in DrainCause))
+    yield view(drains=tuple(replace(drains()[0], cause=cause, deadline=Deadline(NOW - 60)) for cause in DrainCause))
 
 
 def requests() -> Iterator[dict[str, Any]]:

@@ -19,6 +19,7 @@ from sluice.draining.steps import changed
 from sluice.draining.stop_command import ask_to_stop
 from sluice.model.draining import (
     CompleteHook,
+    Deadline,
     Drain,
     DrainCause,
     DrainOutcome,
@@ -43,8 +44,7 @@ def begin(old: Drain | None, event: HeldByHook, policy: DrainPolicy, now: float)
     blank = _blank(old, event.fleet, event.hook.instance_id, now)
     blank = replace(
         blank,
-        deadline_at=now + policy.deadline_s,
-        longest_at=now + max(policy.deadline_s, policy.bound_s),
+        deadline=Deadline(now + policy.deadline_s, now + max(policy.deadline_s, policy.bound_s)),
         action=_action_of(event, now),
     )
     step = _ask_first(blank, policy, now)
@@ -57,7 +57,7 @@ def begin_for_spot(old: Drain | None, event: SpotInterruption, policy: DrainPoli
     """No hook holds an interrupted instance: it is drained at once, in the two minutes there are."""
     deadline_at = min(now + policy.deadline_s, event.at + SPOT_NOTICE_S)
     blank = _blank(old, event.fleet, event.instance_id, now)
-    return _ask_first(replace(blank, cause=DrainCause.SPOT, deadline_at=deadline_at), policy, now)
+    return _ask_first(replace(blank, cause=DrainCause.SPOT, deadline=Deadline(deadline_at)), policy, now)
 
 
 def unknown_drain(fleet: str, hook: HookAction, cause: DrainCause, now: float) -> Drain:
@@ -73,7 +73,7 @@ def _blank(old: Drain | None, fleet: str, instance_id: str, now: float) -> Drain
         state=DrainState.NOTICED,
         cause=DrainCause.TERMINATE,
         started_at=now,
-        deadline_at=now,
+        deadline=Deadline(now),
         updated_at=now,
         stop=StopCommand(asked_count=old.stop.asked_count if old else 0),
         version=old.version if old else 0,
@@ -136,11 +136,13 @@ def _joined(drain: Drain, event: HeldByHook, now: float) -> Drain:
 
 def shorten_for_spot(drain: Drain, event: SpotInterruption, _policy: DrainPolicy, now: float) -> DrainStep:
     """EC2 does not wait for the rest of the deadline."""
-    deadline_at = min(drain.deadline_at, event.at + SPOT_NOTICE_S)
-    if deadline_at == drain.deadline_at:
-        return DrainStep(drain if drain.longest_at is None else replace(drain, longest_at=None, updated_at=now))
-    note = f"EC2 interrupts the Spot Instance in {duration(deadline_at - now)}"
-    return DrainStep(changed(drain, now, note, deadline_at=deadline_at, longest_at=None))
+    deadline = Deadline(min(drain.deadline.at, event.at + SPOT_NOTICE_S))
+    if deadline == drain.deadline:
+        return DrainStep(drain)
+    if deadline.at == drain.deadline.at:
+        return DrainStep(replace(drain, deadline=deadline, updated_at=now))
+    note = f"EC2 interrupts the Spot Instance in {duration(deadline.at - now)}"
+    return DrainStep(changed(drain, now, note, deadline=deadline))
 
 
 def begin_for_spot_again(drain: Drain, event: SpotInterruption, policy: DrainPolicy, now: float) -> DrainStep:

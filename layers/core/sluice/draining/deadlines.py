@@ -40,9 +40,9 @@ def action_began_at(drain: Drain) -> float:
 def due_at(drain: Drain, policy: DrainPolicy) -> float:
     """When an instance is released whatever its consumer does: at its deadline, or after the longest silence."""
     if policy.silence_s is None:
-        return drain.deadline_at
+        return drain.deadline.at
     last_sign_at = max(drain.started_at, drain.signs.last_at or 0.0)
-    return min(drain.deadline_at, last_sign_at + policy.silence_s)
+    return min(drain.deadline.at, last_sign_at + policy.silence_s)
 
 
 def is_due(drain: Drain, policy: DrainPolicy, now: float) -> bool:
@@ -108,7 +108,7 @@ def next_check_at(drain: Drain, policy: DrainPolicy, now: float) -> float | None
 def _needs(drain: Drain, policy: DrainPolicy, now: float) -> Iterator[float]:
     """The times (epoch seconds) at which something of a drain under way is due, or of one whose release is owed."""
     if drain.state not in UNDER_WAY:
-        yield now if drain.action is not None else drain.deadline_at + NO_ACTION_KEPT_S
+        yield now if drain.action is not None else drain.deadline.at + NO_ACTION_KEPT_S
         return
     yield due_at(drain, policy)
     if policy.keep_failed:

@@ -51,7 +51,7 @@ def nothing_found(fleet: Fleet, drain: Drain | None, observed: Observation, now:
     command = observed.commands.get(drain.stop.command_id or "", {}).get(drain.instance_id)
     if command is CommandStatus.RUNNING:  # it is about to say how the consumer has ended
         why = None
-    return () if why is None and drain.nothing is None else (NothingFound(why),)
+    return () if why is None and drain.signs.nothing is None else (NothingFound(why),)
 
 
 def _why_by_reports(fleet: Fleet, consumer: Consumer) -> str | None:
@@ -93,12 +93,14 @@ def _was_never_in_service(consumer: Consumer) -> bool:
 def found(drain: Drain, event: NothingFound, _policy: DrainPolicy, now: float) -> DrainStep:
     """Nothing is to be finished: noted first, and once the grace is over the drain is done."""
     if event.why is None:
-        return DrainStep(changed(drain, now, "the instance may have work to finish after all", nothing=None))
-    if drain.nothing is None:
+        signs = replace(drain.signs, nothing=None)
+        return DrainStep(changed(drain, now, "the instance may have work to finish after all", signs=signs))
+    if drain.signs.nothing is None:
         grace = duration(GRACE_S)
         note = f"the instance has nothing to finish: {event.why}; it is released in {grace} unless that changes"
-        return DrainStep(changed(drain, now, note, nothing=NothingToFinish(event.why, now)))
-    if now < drain.nothing.since + GRACE_S:
+        signs = replace(drain.signs, nothing=NothingToFinish(event.why, now))
+        return DrainStep(changed(drain, now, note, signs=signs))
+    if now < drain.signs.nothing.since + GRACE_S:
         return DrainStep(drain)
     step = done(drain, now, f"the instance has nothing to finish: {event.why}")
     assert step.drain is not None

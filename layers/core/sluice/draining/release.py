@@ -89,7 +89,7 @@ def expire(drain: Drain, event: Tick, policy: DrainPolicy, now: float) -> DrainS
     to_keep = policy.keep_failed and drain.cause is not DrainCause.SPOT and drain.action is not None
     if to_keep and event.retains is None and now - due_at(drain, policy) < RETENTION_CHECK_S:
         return DrainStep(drain)
-    silent = now < drain.deadline_at and policy.silence_s is not None
+    silent = now < drain.deadline.at and policy.silence_s is not None
     why = f"no sign of life for {duration(policy.silence_s or 0.0)}" if silent else "the drain's deadline has passed"
     note = f"{why}, and the consumer is not known to have stopped"
     retention = replace(drain.retention, requested=bool(to_keep and event.retains))
@@ -103,7 +103,7 @@ def complete_again(drain: Drain, _event: Tick, _policy: DrainPolicy, now: float)
     """The action is completed until that is answered; a drain without an action is closed at last."""
     if drain.action is not None:
         return DrainStep(drain, completion(drain))
-    if now < drain.deadline_at + NO_ACTION_KEPT_S:
+    if now < drain.deadline.at + NO_ACTION_KEPT_S:
         return DrainStep(drain)
     note = f"no lifecycle hook held the instance within {duration(NO_ACTION_KEPT_S)} after the drain's deadline"
     return released(drain, now, DrainOutcome.CLOSED, note)
@@ -118,8 +118,8 @@ def completed(drain: Drain, event: CompletionAnswered, policy: DrainPolicy, now:
         return DrainStep(drain)
     if drain.retention.requested and drain.state is DrainState.EXPIRED:
         return retained(drain, now)
-    if drain.outcome is DrainOutcome.NOTHING and drain.nothing is not None:
-        why = f"it had nothing to finish ({drain.nothing.why})"
+    if drain.outcome is DrainOutcome.NOTHING and drain.signs.nothing is not None:
+        why = f"it had nothing to finish ({drain.signs.nothing.why})"
     elif drain.stop.killed:
         why = killed_note(policy)
     elif drain.state is DrainState.DONE:
@@ -165,10 +165,8 @@ def release_now(drain: Drain | None, event: OperatorRelease, _policy: DrainPolic
     """An operator's request stands for the deadline, whether a drain is on record or not."""
     drain = drain or unknown_drain(event.fleet, event.hook, DrainCause.OPERATOR, now)
     asked = _for_any_action(without_retry(drain), event)
-    deadline_at = min(drain.deadline_at, now)
-    expired = changed(
-        asked, now, "released by an operator", state=DrainState.EXPIRED, deadline_at=deadline_at, outcome=None
-    )
+    deadline = replace(drain.deadline, at=min(drain.deadline.at, now))
+    expired = changed(asked, now, "released by an operator", state=DrainState.EXPIRED, deadline=deadline, outcome=None)
     return DrainStep(expired, (CompleteHook(event.hook),))
 
 

@@ -1,6 +1,6 @@
 """Signs that a consumer is finishing its work: they prolong a drain.
 
-A report that consumers are draining puts the deadline off, up to the drain's `longest_at`. The other signs count, and
+A report that consumers are draining puts the deadline off, up to its `longest_at`. The other signs count, and
 are put on record, only where the fleet has a longest silence (`drain.silence_s`).
 """
 
@@ -8,7 +8,7 @@ from sluice.config.fleet import DrainPolicy
 from sluice.consumers.protection import BUSY_TIMEOUT_S
 from sluice.draining.deadlines import action_began_at
 from sluice.draining.events import CommandReported, DrainReported, MessagesInFlight
-from sluice.model.draining import Drain, DrainStep
+from sluice.model.draining import Deadline, Drain, DrainStep
 from sluice.model.frozen import replace
 
 
@@ -30,11 +30,12 @@ def _put_off(drain: Drain, event: DrainReported, policy: DrainPolicy, now: float
 
     A consumer that is only busy may not know that it is to stop, and would never end.
     """
-    if drain.longest_at is None or event.draining_at is None or event.draining_at < action_began_at(drain):
+    longest_at = drain.deadline.longest_at
+    if longest_at is None or event.draining_at is None or event.draining_at < action_began_at(drain):
         return drain
     held_until = min(event.draining_at, now) + max(policy.deadline_s, BUSY_TIMEOUT_S)
-    deadline_at = min(held_until, drain.longest_at)
-    return drain if deadline_at <= drain.deadline_at else replace(drain, deadline_at=deadline_at, updated_at=now)
+    at = min(held_until, longest_at)
+    return drain if at <= drain.deadline.at else replace(drain, deadline=Deadline(at, longest_at), updated_at=now)
 
 
 def messages_in_flight(drain: Drain, event: MessagesInFlight, policy: DrainPolicy, now: float) -> DrainStep:

@@ -35,7 +35,7 @@ def ask_to_stop(drain: Drain, policy: DrainPolicy, now: float, note: str) -> Dra
     It may run for as long as the drain may take at most, or for `stop_timeout_s`. The drain itself may end before.
     """
     ask = drain.stop.asked_count + 1
-    left_s = max(drain.deadline_at, drain.longest_at or 0.0) - now
+    left_s = max(drain.deadline.at, drain.deadline.longest_at or 0.0) - now
     timeout_s = max(STOP_TIMEOUT_MIN_S, left_s if policy.stop_timeout_s is None else min(left_s, policy.stop_timeout_s))
     stop = replace(drain.stop, asked_at=now, asked_count=ask, retry_at=now + ASK_GRACE_S)
     return DrainStep(

@@ -40,7 +40,7 @@ class DrainTelemetry:
         """One log line, and the metrics, of a record that was written."""
         if before is not None and after.note == before.note and after.state is before.state:
             return  # a heartbeat or a sign of life
-        self.log.info(after.note, drain=after.state, version=after.version, deadline_at=_utc(after.deadline_at))
+        self.log.info(after.note, drain=after.state, version=after.version, deadline_at=_utc(after.deadline.at))
         entered = before is None or before.state is not after.state
         if before is None or (before.state is DrainState.RELEASED and entered):
             self.records.append(Record(after.fleet, "DrainsStarted", Unit.COUNT, 1))

@@ -136,16 +136,16 @@ class Heartbeats:
 
 
 @dataclass(frozen=True, slots=True)
-class SignsOfLife:
-    """What was seen of a consumer that finishes its work, where the fleet's `drain.silence_s` asks for it.
+class Deadline:
+    """When a drain is to be over, in epoch seconds.
 
     Args:
-        last_at: the last sign, in epoch seconds.
-        in_flight: messages in flight when last read, while no instance but draining ones works on them.
+        at: then at the latest, as it stands now.
+        longest_at: until when reports of consumers may put that off; None: they may not.
     """
 
-    last_at: float | None = None
-    in_flight: float | None = None
+    at: float
+    longest_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +154,21 @@ class NothingToFinish:
 
     why: str
     since: float
+
+
+@dataclass(frozen=True, slots=True)
+class SignsOfLife:
+    """What was seen of a consumer that finishes its work, or that there is none.
+
+    Args:
+        last_at: the last sign, in epoch seconds, where the fleet's `drain.silence_s` asks for it.
+        in_flight: messages in flight when last read, while no instance but draining ones works on them; the same.
+        nothing: why there is none at work; None where one may be.
+    """
+
+    last_at: float | None = None
+    in_flight: float | None = None
+    nothing: NothingToFinish | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +188,13 @@ class Drain:
     state: DrainState
     cause: DrainCause
     started_at: float
-    deadline_at: float
+    deadline: Deadline
     updated_at: float
-    longest_at: float | None = None  # until when reports of consumers may put the deadline off; None: they may not
     action: LifecycleAction | None = None  # None while no lifecycle action is known (a Spot notice comes first)
     stop: StopCommand = StopCommand()
     heartbeats: Heartbeats = Heartbeats()
     signs: SignsOfLife = SignsOfLife()
     retention: Retention = Retention()
-    nothing: NothingToFinish | None = None
     outcome: DrainOutcome | None = None  # once released
     note: str = ""  # the last thing that happened, as a sentence
     version: int = 0  # of the ledger's record; each write raises it by one

@@ -78,7 +78,7 @@ _DRAIN_STATES = {
 
 
 def _drain(drain: Drain, view: View) -> htpy.Node:
-    due = drain.deadline_at if view.fleet is None else due_at(drain, view.fleet.drain)
+    due = drain.deadline.at if view.fleet is None else due_at(drain, view.fleet.drain)
     left_s = due - view.period.now
     until = f"deadline in {duration(left_s)}" if left_s >= 0 else f"deadline passed {duration(-left_s)} ago"
     used = fraction(view.period.now - drain.started_at, due - drain.started_at)

@@ -295,7 +295,7 @@ def _drain(drain: Drain) -> Answer:
         "state": drain.state,
         "cause": drain.cause,
         "started_at": drain.started_at,
-        "deadline_at": drain.deadline_at,
+        "deadline_at": drain.deadline.at,
         "note": drain.note,
     }
 

@@ -211,7 +211,21 @@ def _drain_to_2(record: Record) -> Record:
     return record
 
 
-DRAIN = (_drain_to_2,)
+DRAIN_MOVED_TO_3: Mapping[str, tuple[str, ...]] = {
+    "deadline_at": ("deadline", "at"),
+    "longest_at": ("deadline", "longest_at"),
+}
+
+
+def _drain_to_3(record: Record) -> Record:
+    """Version 3 has the deadline in a part, and among the signs of life that there is nothing to finish."""
+    nothing = record.pop("nothing", None)
+    record = moved(record, DRAIN_MOVED_TO_3)
+    record.setdefault("signs", {})["nothing"] = nothing
+    return record
+
+
+DRAIN = (_drain_to_2, _drain_to_3)
 
 # --------------------------------------------------------------------------- consumers
 
