@@ -246,7 +246,7 @@ def test_memory_takes_few_write_units(world: AwsWorld) -> None:
 def test_launch_that_cannot_be_read_does_not_hide_the_others(world: AwsWorld, caplog: pytest.LogCaptureFixture) -> None:
     """It is logged, and the others keep their numbers; so do they where the memory itself cannot be read."""
     for number in range(3):
-        world.ports.ledger.launches.note_launch("orders", TimedLaunch(f"i-{number}", AT, AT, AT, AT))
+        world.ports.ledger.planner_state.note_launch("orders", TimedLaunch(f"i-{number}", AT, AT, AT, AT))
     found = items(world)["state"]
     found["launches"]["L"][1] = {"S": "{}"}
     world.client("dynamodb").put_item(TableName=world.environ["SLUICE_TABLE"], Item=found)
@@ -265,12 +265,12 @@ def test_launches_stay_bounded_when_two_are_noted_at_once(world: AwsWorld, monke
 
     def meet(table: Table, key: Any, expression: str, values: Any, condition: str | None = None) -> Any:
         if expression.startswith("REMOVE") and (launch := next(others, None)):
-            ledger.launches.note_launch("orders", launch)
+            ledger.planner_state.note_launch("orders", launch)
         return update(table, key, expression, values, condition)
 
     monkeypatch.setattr(Table, "update", meet)
     for number in range(2 * LAUNCHES_KEPT):
-        ledger.launches.note_launch("orders", TimedLaunch(f"i-{number}", AT, AT, AT, AT))
+        ledger.planner_state.note_launch("orders", TimedLaunch(f"i-{number}", AT, AT, AT, AT))
     there = [json.loads(entry["S"])["instance_id"] for entry in items(world)["state"]["launches"]["L"]]
     assert there == [*(f"i-{number}" for number in range(LAUNCHES_KEPT + 1, 2 * LAUNCHES_KEPT)), "i-other"]
 

@@ -63,10 +63,10 @@ def test_memories_of_several_fleets_come_in_their_order(ledger: Ledger) -> None:
     """Each whole, an empty one where nothing was kept; launches that were noted are read by themselves."""
     kept = a_memory(learned_at=AT, rate=Estimate(0.25, 9.0, AT), needs=((AT, 4),))
     keep_memory(ledger, FLEET, kept)
-    ledger.launches.note_launch(FLEET, timed(1))
-    ledger.launches.note_launch("new", timed(2))
+    ledger.planner_state.note_launch(FLEET, timed(1))
+    ledger.planner_state.note_launch("new", timed(2))
     assert ledger.planner_state.memories(["other", FLEET, "new"]) == (Memory(), kept, Memory())
-    assert ledger.launches.timed(["other", FLEET]) == {"other": (), FLEET: (replace(timed(1), number=1),)}
+    assert ledger.planner_state.timed(["other", FLEET]) == {"other": (), FLEET: (replace(timed(1), number=1),)}
     assert ledger.planner_state.memories([]) == ()
 
 
@@ -82,10 +82,10 @@ def test_memory_of_several_queues_is_kept_whole(ledger: Ledger) -> None:
 
 def test_launches_are_read_with_the_memory_when_others_have_noted_them(ledger: Ledger) -> None:
     """Before the planner's first tick and between two; it neither keeps nor loses them, and each has its number."""
-    ledger.launches.note_launch(FLEET, timed(1))
+    ledger.planner_state.note_launch(FLEET, timed(1))
     assert ledger.planner_state.memory(FLEET) == a_memory(timed=(replace(timed(1), number=1),))
     read = ledger.planner_state.memory(FLEET)
-    ledger.launches.note_launch(FLEET, replace(timed(2), ready_at=None))
+    ledger.planner_state.note_launch(FLEET, replace(timed(2), ready_at=None))
     keep_memory(ledger, FLEET, replace(read, learned_at=AT))
     both = (replace(timed(1), number=1), replace(timed(2), ready_at=None, number=2))
     assert ledger.planner_state.memory(FLEET) == a_memory(learned_at=AT, timed=both)
@@ -95,7 +95,7 @@ def test_launches_are_read_with_the_memory_when_others_have_noted_them(ledger: L
 def test_launches_are_forgotten_from_the_first_when_there_are_many(ledger: Ledger) -> None:
     """The last ones stay, their numbers go on, whatever was taken away before."""
     for number in range(1, 3 * LAUNCHES_KEPT):
-        ledger.launches.note_launch(FLEET, timed(number))
+        ledger.planner_state.note_launch(FLEET, timed(number))
         last = ledger.planner_state.memory(FLEET).from_ledger.timed
         assert [launch.number for launch in last] == list(range(max(1, number - LAUNCHES_KEPT + 1), number + 1))
         assert last[-1] == replace(timed(number), number=number)

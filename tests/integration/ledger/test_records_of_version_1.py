@@ -383,7 +383,7 @@ def test_records_carry_a_version_when_they_are_written(world: AwsWorld) -> None:
     ledger = world.ports.ledger
     ledger.leases.acquire(FLEET, "planner-1", AT + 60, AT)
     keep_memory(ledger, FLEET, Memory(service_rate=RateMemory(Estimate(0.5, 60.0, AT))))
-    ledger.launches.note_launch(FLEET, TimedLaunch("i-1", AT, AT, AT, AT))
+    ledger.planner_state.note_launch(FLEET, TimedLaunch("i-1", AT, AT, AT, AT))
     (old,) = [item for item in items_of_version_1() if item["sk"]["S"].endswith("#d1")]
     decision, outcome = put(world, old).decisions.decisions(FLEET, 1)[0]
     ledger.decisions.record_all([(decision, outcome)])

@@ -99,7 +99,7 @@ class ConsumerTracker:
         if timed is not None:
             self.result.launches.append(timed)
             try:
-                self.ports.ledger.launches.note_launch(self.fleet.name, timed)
+                self.ports.ledger.planner_state.note_launch(self.fleet.name, timed)
             except PortError as error:
                 self.result.problems.append(error)
         lost = after is not None and after.boot is BootState.LOST

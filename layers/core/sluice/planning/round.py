@@ -116,7 +116,7 @@ class Round:
         """Add the launches that the drainer noted, once a minute: a lead time is not learned in less."""
         now, period_s = self.now(), self.timing.kept_s
         due = [name for name, memory in memories.items() if now // period_s > memory.learned_at // period_s]
-        timed = answer_of(lambda: self.ports.ledger.launches.timed(due)) if due else {}
+        timed = answer_of(lambda: self.ports.ledger.planner_state.timed(due)) if due else {}
         if isinstance(timed, PortError):
             self.reporter.log.warning("the launches that were timed could not be read", problem=str(timed))
             return

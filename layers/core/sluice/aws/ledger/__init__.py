@@ -32,13 +32,11 @@ def dynamo_ledger(clients: Clients, table_name: str, now: Callable[[], float] = 
         now: the time, in epoch seconds.
     """
     table = Table(clients, table_name)
-    planner_state = DynamoPlannerState(table)
     groups = DynamoFailureGroups(table)
     return Ledger(
         chains=DynamoChains(table),
         leases=DynamoLeases(table),
-        planner_state=planner_state,
-        launches=planner_state,
+        planner_state=DynamoPlannerState(table),
         launch_log=DynamoLaunchLog(table),
         queue_metrics=DynamoQueueMetrics(table),
         needs=DynamoNeeds(table, now),

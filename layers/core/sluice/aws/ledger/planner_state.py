@@ -1,4 +1,4 @@
-"""The PlannerState and Launches ports on DynamoDB.
+"""The PlannerState port on DynamoDB.
 
 A fleet has two records of the planner's: `recent`, written at each tick, and `state`, written when metrics taught
 something. `recent` names the state's content by a digest, so that who read that state before need not read it again.
@@ -23,7 +23,7 @@ NOTHING = ""  # the digest of no state
 
 
 class DynamoPlannerState:
-    """The PlannerState and Launches ports."""
+    """The PlannerState port."""
 
     def __init__(self, table: Table) -> None:
         self._table = table

@@ -21,13 +21,11 @@ from sluice.ports.ledger import Ledger
 
 def memory_ledger(clock: Clock) -> Ledger:
     """An empty ledger."""
-    planner_state = MemoryPlannerState()
     groups, claims = MemoryFailureGroups(clock), MemorySendClaims()
     return Ledger(
         chains=MemoryChains(),
         leases=MemoryLeases(),
-        planner_state=planner_state,
-        launches=planner_state,
+        planner_state=MemoryPlannerState(),
         launch_log=MemoryLaunchLog(),
         queue_metrics=MemoryQueueMetrics(),
         needs=MemoryNeeds(clock),

@@ -1,4 +1,4 @@
-"""The PlannerState and Launches ports in memory."""
+"""The PlannerState port in memory."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from sluice.ports.ledger.planner_state import LAUNCHES_KEPT, MemoryChange
 
 
 class MemoryPlannerState:
-    """The PlannerState and Launches ports: both by fleet."""
+    """The PlannerState port: memories and launches by fleet."""
 
     def __init__(self) -> None:
         self._memories: dict[str, Memory] = {}

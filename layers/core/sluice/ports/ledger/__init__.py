@@ -47,7 +47,6 @@ class Ledger:
     chains: Chains
     leases: Leases
     planner_state: PlannerState
-    launches: Launches
     launch_log: LaunchLog
     queue_metrics: QueueMetricsLog
     needs: Needs
@@ -104,11 +103,6 @@ class PlannerLedger(ChainLedger, NeedsLedger, Protocol):
         ...
 
     @property
-    def launches(self) -> Launches:
-        """How long launches took."""
-        ...
-
-    @property
     def queue_metrics(self) -> QueueMetricsLog:
         """What was read of CloudWatch's metrics."""
         ...
@@ -123,8 +117,8 @@ class TrackerLedger(Protocol):
         ...
 
     @property
-    def launches(self) -> Launches:
-        """How long launches took."""
+    def planner_state(self) -> Launches:
+        """How long launches took, for the planner."""
         ...
 
 

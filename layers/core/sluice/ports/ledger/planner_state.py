@@ -26,7 +26,23 @@ class MemoryChange:
     after: Memory
 
 
-class PlannerState(Protocol):
+class Launches(Protocol):
+    """How long launches took."""
+
+    def note_launch(self, fleet: str, launch: TimedLaunch) -> None:
+        """Append a launch to those that memories are read with, with the next number. No lease is needed.
+
+        At least the last LAUNCHES_KEPT stay. A call whose answer was lost may be repeated by the AWS client, and the
+        launch is then noted twice.
+        """
+        ...
+
+    def timed(self, fleets: Sequence[str]) -> Mapping[str, tuple[TimedLaunch, ...]]:
+        """The last launches noted of each of several fleets, oldest first."""
+        ...
+
+
+class PlannerState(Launches, Protocol):
     """What the planner learned."""
 
     def memory(self, fleet: str) -> Memory:
@@ -49,22 +65,6 @@ class PlannerState(Protocol):
 
         Only who ticks the fleets' shard may call it.
         """
-        ...
-
-
-class Launches(Protocol):
-    """How long launches took."""
-
-    def note_launch(self, fleet: str, launch: TimedLaunch) -> None:
-        """Append a launch to those that memories are read with, with the next number. No lease is needed.
-
-        At least the last LAUNCHES_KEPT stay. A call whose answer was lost may be repeated by the AWS client, and the
-        launch is then noted twice.
-        """
-        ...
-
-    def timed(self, fleets: Sequence[str]) -> Mapping[str, tuple[TimedLaunch, ...]]:
-        """The last launches noted of each of several fleets, oldest first."""
         ...
 
 
