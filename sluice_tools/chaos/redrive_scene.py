@@ -57,6 +57,7 @@ class Scene:
     habits: Random = field(default_factory=partial(Random, 0))  # of consumers and others, drawn by itself
     looked_at: set[tuple[str, str]] = field(default_factory=set)
     came_back: dict[str, list[float]] = field(default_factory=dict)  # by job: when copies of it were dead letters
+    copied: set[str] = field(default_factory=set)  # jobs of whose copies a consumer made copies without stamps
     running: list[tuple[str, float]] = field(default_factory=list)  # label, and when Lambda ends it
     paused: dict[str, float] = field(default_factory=dict)  # queues that are, since when
     turns: list[Turns] = field(default_factory=list)  # of invocations that are under way: work side by side
@@ -190,7 +191,8 @@ class Scene:
             since = job.release.due_at if job.release and job.state is JobState.DONE else 0.0
             back_at = next((at for at in self.came_back.get(job.id, ()) if at >= since), None)
             judged = job.state is JobState.CAME_BACK or job.note.startswith("Stopped: a message it sent")
-            if back_at is None and (judged or job.progress.returned_count):
+            # What is copied without stamps is known of canaries alone: a job may be judged by it.
+            if back_at is None and job.id not in self.copied and (judged or job.progress.returned_count):
                 self.violate(f"{job.id} is {job.state}, and nothing of it came back: {job.note}")
             if job.state is JobState.DONE and back_at is not None and back_at < job.updated_at - NOTICED_WITHIN_S:
                 self.violate(f"{job.id} is done, though a message of it came back")

@@ -6,7 +6,7 @@ from functools import partial
 from sluice.config.fleet import QueuePolicy, RedriveMode
 from sluice.model.redriving import Attribute, Message
 from sluice.redriving.failure_groups import CAUSE, SOURCE
-from sluice.redriving.message_copy import ATTEMPTS, FIRST_SENT_AT
+from sluice.redriving.message_copy import ATTEMPTS, FIRST_SENT_AT, origin_of
 from sluice_tools.chaos.redrive_queue import Habit, Order, message_name
 from sluice_tools.chaos.redrive_scene import MAX_BYTES, VISIBILITY_S, Scene
 
@@ -70,6 +70,8 @@ class Traffic(Scene):
     def forget_stamps(self, source: QueuePolicy, order: Order, message: Message) -> None:
         """The consumer fails on a copy, and sends its body alone, under a new id."""
         resends = order.habit is Habit.RESENDS
+        if (origin := origin_of(message, self.truth.queue.facts(source.queue))) and origin.job_id:
+            self.copied.add(origin.job_id)
         self.truth.queue.put(
             source.queue if resends else str(source.dead_letter_queue),
             message.body,

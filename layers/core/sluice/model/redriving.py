@@ -123,6 +123,8 @@ class HandledLetter:
         sent_at: when the dead letter was sent (SentTimestamp), where that is known.
         first_sent_at: the same across redrives, or as its consumer stamped it.
         answers: the dead letter that it was the copy of, if it was one.
+        job_id: the redrive job that sent its copy, if one did.
+        failure_group: the failure group from which that job sent it.
     """
 
     letter_id: str
@@ -134,6 +136,8 @@ class HandledLetter:
     sent_at: float | None
     first_sent_at: float | None
     answers: str | None = None
+    job_id: str | None = None
+    failure_group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,10 +136,10 @@ class DeadLetterProcessor:
             try:
                 self._groups.read_causes([message])
                 self._pasts.read([message])
+                attempts = self._pasts.take(message).attempts
                 self._note_copy(message)
                 own = self._groups.own(message)
                 into = self._held_in(message) or own
-                attempts = self._pasts.take(message).attempts
                 verdict = Verdict(VerdictKind.QUARANTINE, into.id, into.words, why, attempts, said=own.as_said)
             except PortError as error:
                 results.append(DeadLetterResult(message.id, LetterOutcome.KEPT, f"could not be quarantined: {error}"))
@@ -149,10 +149,11 @@ class DeadLetterProcessor:
 
     def _judge(self, message: Message) -> Verdict:
         """The verdict on a message, by what the ledger remembers; the job that sent it is noted as failed again."""
+        past = self._pasts.take(message)
         self._note_copy(message)
         own = self._groups.own(message)
         history = DeadLetterHistory(
-            self._pasts.take(message),
+            past,
             self._held_in(message),
             self._groups.recent_count(own),
             self.others,
@@ -168,6 +169,9 @@ class DeadLetterProcessor:
         if origin := origin_of(message, self.to):
             resolve_doubts(self.ports, self.fleet.name, [origin.message_id], self.now())
             self._report_return(origin, message)
+        elif (canary := self._pasts.taken(message).answers) and canary.job_id and message.source is None:
+            # Its consumer copied it without its stamps. What SQS moved with an equal body may be a message of its own.
+            self._report_return(Origin(canary.letter_id, canary.job_id, canary.failure_group), message)
 
     def _held_in(self, message: Message) -> Cause | None:
         """The failure group that holds earlier messages of a FIFO message group."""

@@ -92,6 +92,11 @@ def past_of(
     return LetterPast(attempts, carried.readable, answers, is_copy=answers is not None)
 
 
+def job_letter_id(message_id: str, job_id: str) -> str:
+    """What the ledger remembers a message under that a redrive job sends."""
+    return f"{message_id}/{job_id}"
+
+
 def remembered(
     letter: Message,
     to: Destination,
@@ -135,7 +140,8 @@ def _answered_by(
 ) -> HandledLetter | None:
     """The retry that a dead letter is what became of."""
     if origin is not None:
-        return next((one for one in handled if one.letter_id == origin.message_id and one.due_at is not None), None)
+        sent_as = origin.message_id if origin.job_id is None else job_letter_id(origin.message_id, origin.job_id)
+        return next((one for one in handled if one.letter_id == sent_as and one.due_at is not None), None)
     possible = [one for one in handled if _may_return(message.first_sent_at, one, window_s, sealed=sealed)]
     return min(possible, key=lambda one: (one.attempts, one.due_at, one.letter_id), default=None)
 

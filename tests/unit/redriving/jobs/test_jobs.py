@@ -281,6 +281,56 @@ def test_run_came_back_when_all_of_a_group_no_larger_than_its_canary_failed_agai
     )
 
 
+def copy_alone(world: World) -> None:
+    """The consumer fails on all that it receives, and copies each body alone to the dead-letter queue."""
+    for message in world.ports.queue.receive(world.queue, 10, 30.0):
+        stamps = {"sluice.source": text(world.to.arn), "sluice.cause": text("Broken: it is")}
+        world.ports.queue.put(world.dead_letters, message.body, attributes=stamps)
+        world.ports.queue.delete(world.queue, [message.receipt])
+
+
+@pytest.mark.parametrize("bodies", ["ab", "abcdefgh"], ids=["no more than canaries", "more than canaries"])
+def test_run_came_back_when_a_consumer_copies_the_bodies_of_its_canaries_alone(bodies: str) -> None:
+    """Under new ids and without stamps: the ledger knows canaries by their bodies, and nothing more is sent."""
+    world = World(fleet(canary_count=3, canary_wait_s=600))
+    world.quarantine(*bodies)
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
+    world.now += 10
+    copy_alone(world)
+    world.process()
+    for _ in range(2):  # the wait for canaries, and the watch of what they leave
+        world.now = max(world.now, job.pacing.next_at)
+        job = world.work(job)
+    sent_count = min(3, len(bodies))
+    assert (job.state, job.progress.sent_count, job.progress.returned_count) == (
+        JobState.CAME_BACK, sent_count, sent_count,
+    )  # fmt: skip
+
+
+def test_run_came_back_when_a_consumer_copies_the_body_of_its_one_message_alone() -> None:
+    """A job of one message is watched like a canary."""
+    world = World(fleet(canary_wait_s=600))
+    (message_id,) = world.quarantine("a")
+    job = world.work(create_job(world.ports, world.fleet, Selection(message_id=message_id), world.job()))
+    world.now += 10
+    copy_alone(world)
+    world.process()
+    world.now = job.pacing.next_at
+    assert world.work(job).state is JobState.CAME_BACK
+
+
+def test_run_is_done_when_a_producer_sends_the_bodies_of_its_canaries_again() -> None:
+    """They fail and SQS moves them: equal bodies are messages of their own, and not what came back of this redrive."""
+    world = World(fleet(canary_wait_s=600))
+    world.quarantine("a")
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()))
+    world.now += 10
+    world.put_dead("a", moved=True)
+    world.process()
+    world.now = job.pacing.next_at
+    assert world.work(job).state is JobState.DONE
+
+
 def test_run_came_back_when_its_messages_come_back_after_the_watch() -> None:
     """Whatever it was called before."""
     world = World(fleet(canary_wait_s=0, max_retries=0))

@@ -17,16 +17,16 @@ from dataclasses import field
 
 from sluice.config.fleet import Fleet
 from sluice.model.frozen import dataclass, replace
-from sluice.model.redrive_jobs import RedriveJob
-from sluice.model.redriving import HandledLetter, Message, QuarantineEntry
+from sluice.model.redrive_jobs import JobPhase, RedriveJob
+from sluice.model.redriving import HandledLetter, Message, QuarantineEntry, Remembered
 from sluice.ports.aws_services import QueueFacts
 from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.failure_groups import describe_source, source_of
 from sluice.redriving.jobs.rules import FifoOrderGuard, SendReport, selects
-from sluice.redriving.letter_history import remembered
-from sluice.redriving.message_copy import copy_of
+from sluice.redriving.letter_history import job_letter_id, remembered
+from sluice.redriving.message_copy import Copy, copy_of
 from sluice.redriving.sender import MarkedBatchClaim, OutgoingMessage, Sender, SendOutcome, SendResult
 from sluice.redriving.source_queues import QueueRoute, route_asked_for
 
@@ -188,7 +188,6 @@ class JobSender:
         self, route: QueueRoute, job: RedriveJob, messages: Sequence[JobMessage]
     ) -> tuple[SendReport, list[JobMessage], list[OutgoingMessage]]:
         """The report of messages that are too large; and all others, each with its copy for one queue."""
-        began_at = self.now()
         to_send: list[OutgoingMessage] = []
         sendable: list[JobMessage] = []
         report = SendReport()
@@ -200,24 +199,32 @@ class JobSender:
                 if report.stopped:
                     break
                 continue
-            # An operator bounds what a job sends: only where the copy has no room for its count the ledger has it.
-            remember = (
-                None
-                if copy.carries_attempts
-                else remembered(
-                    # Beside the record of an earlier copy, which may come back as well.
-                    replace(message.message, id=f"{message.message.id}/{job.id}"),
-                    route.to,
-                    attempt,
-                    began_at,
-                    due_at=began_at,
-                    stamped=False,
-                    answers=message.answers,
-                )
-            )
-            to_send.append(OutgoingMessage(copy.message, remember=remember))
+            to_send.append(OutgoingMessage(copy.message, remember=self._remembered(route, job, message, copy)))
             sendable.append(message)
         return report, sendable, to_send
+
+    def _remembered(self, route: QueueRoute, job: RedriveJob, message: JobMessage, copy: Copy) -> Remembered | None:
+        """What the ledger is to remember of a message that is sent, if anything.
+
+        That is not each, since an operator bounds what a job sends: those whose copies have no room for their counts,
+        and canaries, so that what a consumer copies of them without their stamps stops the job as well.
+        """
+        if copy.carries_attempts and job.progress.phase is not JobPhase.CANARY and not job.selection.message_id:
+            return None
+        now = self.now()
+        # Beside the record of an earlier copy, which may come back as well.
+        letter = replace(message.message, id=job_letter_id(message.message.id, job.id))
+        noted = remembered(
+            letter,
+            route.to,
+            message.attempt + 1,
+            now,
+            due_at=now,
+            stamped=copy.carries_attempts,
+            answers=message.answers,
+        )
+        assert noted.letter is not None
+        return replace(noted, letter=replace(noted.letter, job_id=job.id, failure_group=message.failure_group))
 
     def _send_to(
         self, route: QueueRoute, job: RedriveJob, messages: Sequence[JobMessage], dead_letters: str | None
