@@ -248,7 +248,7 @@ def test_batches_when_any_counts_come(runs):
 
 supplies = st.builds(
     lambda working, places, share, message_s, blind_s: Supply(
-        working, float(places), share * places, places / message_s, blind_s=blind_s
+        working, float(places), share * places, places / message_s, 10.0, blind_s=blind_s
     ),
     st.floats(1, 1000),
     st.integers(1, 64),

@@ -50,7 +50,8 @@ def supplies(draw):
     places = float(draw(st.integers(1, 4)))
     launches = sorted(draw(st.lists(st.tuples(st.floats(1.0, 90.0), st.floats(1.0, 20.0)), max_size=2)))
     rate_per_s = draw(st.floats(0.05, 5.0))
-    return Supply(draw(st.floats(0.0, 30.0)), places, draw(st.floats(0.0, places)), rate_per_s, tuple(launches), 70.0)
+    busy = draw(st.floats(0.0, places))
+    return Supply(draw(st.floats(0.0, 30.0)), places, busy, rate_per_s, 10.0, tuple(launches), 70.0)
 
 
 def served(demands_: list[QueueDemand], supply: Supply, until: float) -> dict[str, list[float]]:
@@ -88,10 +89,10 @@ def test_what_is_asked_for_keeps_every_promise(asked: list[QueueDemand], rate_pe
 
     What is overdue at first is late whatever is done, and may be until it must be worked off.
     """
-    empty = Supply(0.0, 1.0, 1.0, rate_per_s)
+    empty = Supply(0.0, 1.0, 1.0, rate_per_s, 10.0)
     units = max(needs(asked, empty, 0.0))
     # Useful from now on, one message at a time and nothing by chance: what the need was asked for.
-    there = Supply(0.0, 1.0, 1.0, rate_per_s, ((0.0, float(units)),))
+    there = Supply(0.0, 1.0, 1.0, rate_per_s, 10.0, ((0.0, float(units)),))
     started = served(asked, there, 700.0)
     for demand in asked:
         overdue = due_by(demand.deadlines, 0.0)

@@ -12,7 +12,7 @@ from sluice.planning.supply import Supply
 
 def a_supply(working: float, *, message_s: float = 1.0, busy: float = 1.0, blind_s: float = 70.0) -> Supply:
     """Units that work on one message at once."""
-    return Supply(working, 1.0, busy, 1.0 / message_s, blind_s=blind_s)
+    return Supply(working, 1.0, busy, 1.0 / message_s, 10.0, blind_s=blind_s)
 
 
 def test_supply_when_many_short_messages_are_due():
@@ -47,7 +47,7 @@ def test_launched_units_when_they_have_just_come():
 
     Then it starts one whenever it has completed one, and half a message a place is on top of what it completes.
     """
-    supply = Supply(0.0, 5.0, 0.0, 0.1, ((60.0, 2.0),))
+    supply = Supply(0.0, 5.0, 0.0, 0.1, 10.0, ((60.0, 2.0),))
     assert [supply.started(t) for t in (59.0, 60.0, 61.0, 110.0, 160.0)] == [0.0, 0.0, 10.0, 15.0, 25.0]
     surely = replace(supply, at_hand=0.0)
     assert [surely.started(t) for t in (59.0, 60.0, 61.0, 110.0, 160.0)] == [0.0, 0.0, 10.0, 10.0, 20.0]
@@ -55,7 +55,7 @@ def test_launched_units_when_they_have_just_come():
 
 def test_launched_units_when_chance_may_take_what_they_complete():
     """Forty start 3.5 x 40 messages of 30 s in 90 s, less 1.75 sqrt(40 x 3 / 2); one starts the three it completes."""
-    forty = Supply(0.0, 1.0, 0.0, 1 / 30.0, ((10.0, 40.0),), 200.0)
+    forty = Supply(0.0, 1.0, 0.0, 1 / 30.0, 10.0, ((10.0, 40.0),), 200.0)
     assert forty.started(100.0) == pytest.approx(140.0 - MOST * 60.0**0.5)
     assert replace(forty, launches=((10.0, 1.0),)).started(100.0) == pytest.approx(3.0)
     in_two = replace(forty, launches=((10.0, 20.0), (10.0, 20.0)))
@@ -66,7 +66,7 @@ def test_launched_units_when_chance_may_take_what_they_complete():
 @pytest.mark.parametrize("t", [5.0, 30.0, 90.0, 600.0])
 def test_launched_units_when_they_are_solved_for(messages, t):
     """So many launches start so many messages."""
-    supply = Supply(0.0, 1.0, 0.0, 1 / 30.0, blind_s=200.0)
+    supply = Supply(0.0, 1.0, 0.0, 1 / 30.0, 10.0, blind_s=200.0)
     launches = ((10.0, supply.launched_for(messages, t)),)
     assert replace(supply, launches=launches).started(10.0 + t) == pytest.approx(messages)
 
@@ -100,7 +100,7 @@ def test_ahead_when_a_launch_can_wait():
 
 def test_need_when_a_launch_under_way_is_not_wanted_any_more():
     """Five in service are enough for 100 messages in 100 s, whatever else was launched."""
-    supply = Supply(5.0, 1.0, 0.0, 1.0, ((30.0, 20.0),), 70.0)
+    supply = Supply(5.0, 1.0, 0.0, 1.0, 10.0, ((30.0, 20.0),), 70.0)
     assert need([(100.0, 100.0)], supply, 60.0, 100.0) < 5
     assert need([(100.0, 0.0)], supply, 60.0, 100.0) == 0
 

@@ -15,7 +15,7 @@ from tests.support.planner_steps import a_memory, learn_from, plan_for
 from tests.support.planner_world import NINE, a_group, a_queue, decide
 from tests.support.sharing_world import SharedWorld, a_shared_fleet
 
-NOTHING = Supply(0.0, 1.0, 0.0, 1.0, blind_s=70.0)  # nothing is there; a unit completes one message a second
+NOTHING = Supply(0.0, 1.0, 0.0, 1.0, 10.0, blind_s=70.0)  # nothing is there; a unit completes one message a second
 URGENT = {"queue": "urgent", "target_wait_s": 60, "priority": 1}
 BULK = {"queue": "bulk", "target_wait_s": 3600}
 
@@ -77,7 +77,7 @@ def test_what_nothing_is_known_of_stays_unknown() -> None:
 def test_queue_alone_asks_as_it_would_on_a_fleet_of_its_own() -> None:
     """Nothing goes before it."""
     due = ((40.0, 0.0), (100.0, 300.0))
-    for supply in (NOTHING, Supply(2.0, 1.0, 1.0, 1.0, ((30.0, 2.0),), 70.0)):
+    for supply in (NOTHING, Supply(2.0, 1.0, 1.0, 1.0, 10.0, ((30.0, 2.0),), 70.0)):
         assert needs([demand("a", due)], supply, 60.0) == (need(due, supply, 60.0, 100.0),)
 
 
@@ -101,7 +101,7 @@ def test_equal_queues_are_taken_from_in_turn() -> None:
 def test_urgent_backlog_starves_what_is_below_but_makes_nothing_late_there() -> None:
     """What is above counts in full for the lower queue, whose own ten are all that can be late."""
     urgent, bulk = demand("urgent", ((5.0, 1000.0),), priority=1), demand("bulk", ((80.0, 10.0),))
-    working = Supply(1.0, 1.0, 1.0, 1.0, blind_s=70.0)
+    working = Supply(1.0, 1.0, 1.0, 1.0, 10.0, blind_s=70.0)
     alone, below = needs([urgent, bulk], working, 60.0)
     assert alone == need(urgent.deadlines, working, 60.0, 100.0)
     assert below > 10 * need(bulk.deadlines, working, 60.0, 100.0)
@@ -111,7 +111,7 @@ def test_queue_asks_for_no_more_once_its_last_message_is_due() -> None:
     """What comes to the higher queue after that is its own concern: a deadline list that goes on flat asks no more."""
     urgent = demand("urgent", ((0.0, 0.0), (60.0, 10.0)), priority=1, per_s=3.0)
     due = ((5.0, 0.0), (80.0, 5.0))
-    for supply in (NOTHING, Supply(1.0, 1.0, 1.0, 1.0, ((30.0, 1.0),), 70.0)):
+    for supply in (NOTHING, Supply(1.0, 1.0, 1.0, 1.0, 10.0, ((30.0, 1.0),), 70.0)):
         ended, flat = demand("bulk", due), demand("bulk", (*due, (900.0, 5.0)))
         assert needs([urgent, ended], supply, 60.0) == needs([urgent, flat], supply, 60.0)
 

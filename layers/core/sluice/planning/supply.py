@@ -35,10 +35,10 @@ class Supply:
     places: float  # messages that one unit works on at once (k)
     busy: float  # places taken, on average, in a unit in service (f)
     rate_per_s: float  # messages that one unit completes a second (m)
+    tick_s: float  # the stack's: capacity is not asked to do in less what falls due just after it can help
     launches: tuple[tuple[float, float], ...] = ()  # (seconds until useful, units), ascending
     blind_s: float = 0.0  # for so long nothing that is ordered later can help: chance must be allowed for
     at_hand: float = AT_HAND  # share of a launch's places that it fills beside what it completes
-    tick_s: float = Timing().tick_s  # capacity is not asked to do in less what falls due just after it can help
     spread: float = SPREAD  # squared coefficient of variation of how long messages take
     hung: tuple[tuple[float, float], ...] = ()  # (seconds since it began, units) of launches that are not counted on
 
@@ -165,7 +165,7 @@ def supply_of(
     left = group.desired - working
     if left <= 0:
         units = float(group.desired) if left == 0 or -left >= _lightest(group) else working
-        return Supply(units, places, busy, rate_per_s, (), blind_s, at_hand, timing.tick_s, spread)
+        return Supply(units, places, busy, rate_per_s, timing.tick_s, (), blind_s, at_hand, spread)
     known = dict(under_way)
     dues: dict[float, float] = {}
     hung: list[tuple[float, float]] = []
@@ -182,7 +182,7 @@ def supply_of(
     if left > 0:
         dues[lead_s] = dues.get(lead_s, 0.0) + left
     launches = tuple(sorted(dues.items()))
-    return Supply(working, places, busy, rate_per_s, launches, blind_s, at_hand, timing.tick_s, spread, tuple(hung))
+    return Supply(working, places, busy, rate_per_s, timing.tick_s, launches, blind_s, at_hand, spread, tuple(hung))
 
 
 def _lightest(group: GroupReading) -> float:

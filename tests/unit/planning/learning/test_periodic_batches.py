@@ -266,7 +266,7 @@ def a_batch(sizes: Sequence[float] = SIZES, chance: float = 1.0, at: float = MON
 def launched_for(wait_s: float, lead_s: float, message_s: float, batch: ExpectedBatch) -> float:
     """Of a batch that begins a lead time from now, what is worth launching for."""
     begins = replace(batch, at=MONDAY + lead_s, until=MONDAY + lead_s + batch.until - batch.at)
-    return worth(begins, Supply(0.0, 1.0, 0.0, 1.0 / message_s), times(wait_s, lead_s))[0]
+    return worth(begins, Supply(0.0, 1.0, 0.0, 1.0 / message_s, 10.0), times(wait_s, lead_s))[0]
 
 
 # planned wait, lead time, seconds per message -> messages launched for
@@ -302,7 +302,7 @@ def test_worth_when_there_are_few_repeats():
 def test_units_when_they_are_idle_before_a_batch():
     """What is there has paid for its boot: it is kept for what is less likely, and not too long before."""
     awaited = a_batch(at=MONDAY + 60.0)
-    supply = Supply(50.0, 1.0, 0.0, 1.0 / 30.0)
+    supply = Supply(50.0, 1.0, 0.0, 1.0 / 30.0, 10.0)
     soon = worth(awaited, supply, times(112.8, 60.0, MONDAY + 30.0))
     early = worth(awaited, supply, times(112.8, 60.0, MONDAY - 60.0))
     assert soon[1] > soon[0]
@@ -317,7 +317,7 @@ def needed(now: float, working: float = 0.0, *, came: float = 0.0, size: float =
     seen = (QueueSample(MONDAY + 5.0, 0.0, 0.0, 0.0, True, came),) if now > MONDAY else ()
     memory = a_memory(batches=(ExpectedBatch(MONDAY, MONDAY + 60.0, (size,) * 8),), samples=seen)
     launches = ((1.0, launched),) if launched else ()
-    supply = Supply(working, 1.0, 0.0, 1.0 / 30.0, launches, 190.0)
+    supply = Supply(working, 1.0, 0.0, 1.0 / 30.0, 10.0, launches, 190.0)
     return need_of_batches(
         memory.batches, memory.samples, [(282.0, 0.0)], 0.0, supply=supply, times=times(282.0, 180.0, now)
     )
@@ -348,7 +348,7 @@ def test_need_when_part_of_a_batch_has_come():
 def test_need_when_batches_follow_one_another():
     """Three minutes of a batch ask for their sum, over the time that all have."""
     batch = tuple(ExpectedBatch(MONDAY + 60.0 * n, MONDAY + 60.0 * (n + 1), (300.0,) * 8) for n in range(3))
-    supply = Supply(0.0, 1.0, 0.0, 1.0 / 30.0, (), 190.0)
+    supply = Supply(0.0, 1.0, 0.0, 1.0 / 30.0, 10.0, (), 190.0)
 
     def asked(awaited: tuple[ExpectedBatch, ...]) -> int:
         now = times(282.0, 180.0, MONDAY - 60.0)

@@ -103,6 +103,8 @@ def test_estimates_when_a_spread_was_learned(learned_mean, planned):
 
 def test_supply_when_the_spread_is_wide():
     """Of 60 messages that three units complete on average in a minute, fewer are counted on the wider the spread."""
-    counted = [Supply(3.0, 1.0, 1.0, 1 / 3.0, blind_s=70.0, spread=spread).by_working(60.0) for spread in (0.5, 2, 8)]
+    counted = [
+        Supply(3.0, 1.0, 1.0, 1 / 3.0, 10.0, blind_s=70.0, spread=spread).by_working(60.0) for spread in (0.5, 2, 8)
+    ]
     assert counted == sorted(counted, reverse=True)
     assert counted[0] - counted[2] > 20.0
