@@ -325,6 +325,31 @@ def test_decision_when_failed_launches_leave_less_in_service_than_desired():
 
 
 @pytest.mark.parametrize(
+    ("current", "hung", "says"),
+    [
+        (1, 1, "Launching another instead: 1 instance has been launching for 50 min"),
+        (2, 1, "Not counting on the one that hangs: 1 instance has been launching for 50 min"),
+        (6, 2, "Not counting on those that hang: 2 instances have been launching for up to 50 min"),
+    ],
+)
+def test_decision_when_others_than_those_that_hang_are_there(current, hung, says):
+    """What was launched in the stead of those that hang is not launched again, and the decision says no such thing."""
+    group = a_group(NINE, current - hung, launching=tuple(3000.0 - 60.0 * n for n in range(hung)))
+    known = changed(CALM, to_service=Estimate(60.0, 8.0, NINE - 60))
+    decision = decide(seen(NINE, a_queue(NINE, 1, oldest_s=30), group), a_fleet(), known)
+    assert (decision.want > decision.current) == says.startswith("Launching")
+    assert says in decision.sentence
+
+
+@pytest.mark.parametrize(("per_minute", "due"), [(6.0, "due in about 10 s"), (600.0, "due at once")])
+def test_decision_when_the_next_message_is_due(per_minute, due):
+    """No message is due in 0 s."""
+    queue = a_queue(NINE, per_minute=(per_minute,) * 10)
+    sentence = decide(seen(NINE, queue, a_group(NINE, 1)), a_fleet(), CALM).sentence
+    assert f"Keeping one instance: the next message is {due}, and a new launch" in sentence
+
+
+@pytest.mark.parametrize(
     ("protected", "says"),
     [(1, "and lift the instance's protection to scale in"), (4, "and lift their protection to scale in")],
 )

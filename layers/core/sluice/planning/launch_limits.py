@@ -44,6 +44,8 @@ def launch_hangs(tick: Assessment, wish: Wish) -> str | None:
     if len(hung) > FAILED_RUN * max(1.0, tick.supply.working):
         wish.cap(tick.current + (0 if tick.supply.launches else 1))
         return f"launching one at a time: {late}"
+    if wish.want <= tick.current:
+        return f"not counting on {'those that hang' if several else 'the one that hangs'}: {late}"
     return f"launching {'others' if several else 'another'} instead: {late}"
 
 

@@ -190,8 +190,9 @@ def _why_not_zero(tick: Assessment) -> str | None:
     if tick.only_just_empty and not (tick.waits.idle and tick.current <= 1):
         return "the queue is empty for the first tick, and its count may be wrong"
     if tick.stays:
-        due = duration(apart_s(tick.arrivals))
-        return f"the next message is due in about {due}, and a new launch would cost more than waiting"
+        next_s = apart_s(tick.arrivals)
+        due = f"in about {duration(next_s)}" if next_s >= 0.5 else "at once"
+        return f"the next message is due {due}, and a new launch would cost more than waiting"
     return None
 
 
