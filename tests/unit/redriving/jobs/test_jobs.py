@@ -664,6 +664,31 @@ def test_run_came_back_in_manual_mode_when_its_copies_are_in_the_dead_letter_que
     assert len(world.receive()) == 3
 
 
+@pytest.mark.parametrize("selection", [Selection(from_dead_letters=True), ALL], ids=["dead letters", "quarantine"])
+@pytest.mark.parametrize("bodies", ["ab", "abcdefgh"], ids=["no more than canaries", "more than canaries"])
+def test_run_came_back_in_manual_mode_when_a_consumer_copies_its_bodies_alone(
+    bodies: str, selection: Selection
+) -> None:
+    """The search of the dead-letter queue knows canaries by their bodies, beside what lay there before."""
+    world = World(fleet(mode="manual", canary_count=3, canary_wait_s=30))
+    if selection.from_dead_letters:
+        for body in bodies:
+            world.put_dead(body, sluice_source=world.to.arn)
+    else:
+        world.quarantine(*bodies)
+    world.now += 10
+    job = world.work(create_job(world.ports, world.fleet, selection, world.job()))
+    world.now += 10
+    copy_alone(world)
+    world.put_dead("another", sluice_source=world.to.arn)
+    for _ in range(3):
+        world.now = max(world.now, job.pacing.next_at)
+        job = world.work(job)
+    sent_count = min(3, len(bodies))
+    assert (job.progress.sent_count, job.progress.returned_count) == (sent_count, sent_count)
+    assert job.state in {JobState.CAME_BACK, JobState.STOPPED}
+
+
 def test_run_is_judged_when_the_dead_letter_queue_cannot_be_searched() -> None:
     """It is tried again for a while, and then the record says that nobody looked."""
     world = World(fleet(mode="manual", canary_wait_s=30))

@@ -163,18 +163,15 @@ class Runner:
             if waiting_count(self.ports, urls, self.now()) <= left_count:
                 return job
         return with_returns_found(
-            job, search(self.ports, urls, self._destinations(job), job, self.now).groups, self.now()
+            job, search(self.ports, urls, self._sender.routes_of(job), job, self.now).groups, self.now()
         )
-
-    def _destinations(self, job: RedriveJob) -> list[QueueFacts]:
-        return [route.to for route in self._sender.routes_of(job)]
 
     def _judged(self, job: RedriveJob) -> RedriveJob:
         """A job at the end of its watch: done, or it came back. What is hidden then is looked at later."""
         urls = self._dead_letter_queues()
         unread = ""
         try:
-            found = search(self.ports, urls, self._destinations(job), job, self.now)
+            found = search(self.ports, urls, self._sender.routes_of(job), job, self.now)
         except PortError as error:
             found, unread = Found(hidden_count=job.progress.selected_count), f"The queue could not be read: {error}."
         ours = 0 if unread else job.progress.failed_count + job.progress.doubtful_count
