@@ -1,9 +1,11 @@
 """Redriving against a bare loop: how many messages a second go back, on the emulator.
 
-The floor is what anyone would write, by as many threads as the redriver has calls under way. Out of a dead-letter
+The floor is what anyone would write, by as many threads as the redriver moves messages with. Out of a dead-letter
 queue: receive ten, send ten, delete ten, until the queue is empty. Out of quarantine: list the index, and for each ten
 messages read the bodies, send, and delete bodies and index entries. It keeps no claims and no counts, so that a crash
 sends its messages twice; it has no canary and reads no answers. The redriver does all that, over the ports as deployed.
+Out of a dead-letter queue it asks the ledger beside the four calls that move messages, so that up to five calls are
+under way for a moment.
 The two take turns on like messages, and the bodies and entries of the quarantine are those that the redriver writes.
 """
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sluice.model.redriving import BatchClaimRecord, Claim
 from sluice.ports.ledger import Ledger
 from sluice.ports.ledger.send_claims import SEND_CLAIM_KEPT_S
+from sluice.redriving.sender import claims_by
 from tests.integration.ledger.samples import AT, FLEET
 
 
 def batch_claim(*ids: str, name: str = "c-1", sent: tuple[str, ...] = (), at: float = AT) -> BatchClaimRecord:
     """A batch claim of these messages."""
     return BatchClaimRecord(FLEET, name, at, at + 60, ids, sent)
+
+
+def claimed_batch(ledger: Ledger, record: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
+    """What a batch claim grants: it is written, and then others' claims are read."""
+    ledger.send_claims.record_batch_claim(record)
+    return claims_by(record, ledger.send_claims, again)
 
 
 def test_retry_is_granted_once(ledger: Ledger) -> None:
@@ -84,9 +93,9 @@ def test_batch_claim_is_granted_once(ledger: Ledger) -> None:
     """What one record claims, no other claim gets, of whichever kind; what another has, it does not get."""
     ledger.send_claims.claim_sends(FLEET, ["b", "c"], AT + 60, AT)
     ledger.send_claims.confirm_sends(FLEET, ["c"], AT)
-    claims = ledger.send_claims.claim_batch(batch_claim("a", "b", "c", "d"))
+    claims = claimed_batch(ledger, batch_claim("a", "b", "c", "d"))
     assert claims == {"a": Claim.GRANTED, "b": Claim.BUSY, "c": Claim.SENT, "d": Claim.GRANTED}
-    assert ledger.send_claims.claim_batch(batch_claim("d", "e", name="c-2")) == {"d": Claim.BUSY, "e": Claim.GRANTED}
+    assert claimed_batch(ledger, batch_claim("d", "e", name="c-2")) == {"d": Claim.BUSY, "e": Claim.GRANTED}
     assert ledger.send_claims.claim_sends(FLEET, ["a", "f"], AT + 60, AT) == {"a": Claim.BUSY, "f": Claim.GRANTED}
     assert ledger.send_claims.claims_of(FLEET, ["a", "c", "e"], AT) == {
         "a": Claim.BUSY,
@@ -97,20 +106,20 @@ def test_batch_claim_is_granted_once(ledger: Ledger) -> None:
 
 def test_batch_claim_says_what_was_sent_when_it_is_settled(ledger: Ledger) -> None:
     """What it no longer names is free; what may have been sent is in doubt once its claimant is gone."""
-    ledger.send_claims.claim_batch(batch_claim("a", "b", "c"))
+    claimed_batch(ledger, batch_claim("a", "b", "c"))
     ledger.send_claims.record_batch_claim(batch_claim("b", sent=("a",)))
     assert ledger.send_claims.claim_sends(FLEET, ["a", "b", "c"], AT + 130, AT + 70) == {
         "a": Claim.SENT, "b": Claim.DOUBTFUL, "c": Claim.GRANTED,
     }  # fmt: skip
     ledger.send_claims.release_sends(FLEET, ["a", "b", "c"])
-    assert ledger.send_claims.claim_batch(batch_claim("a", "b", name="c-2", at=AT + 70), again=True) == {
+    assert claimed_batch(ledger, batch_claim("a", "b", name="c-2", at=AT + 70), again=True) == {
         "a": Claim.SENT, "b": Claim.GRANTED,
     }  # fmt: skip
 
 
 def test_batch_claim_is_forgotten_when_it_names_nothing(ledger: Ledger) -> None:
     """And by itself, once no copy of its messages can be in a queue."""
-    ledger.send_claims.claim_batch(batch_claim("a"))
+    claimed_batch(ledger, batch_claim("a"))
     ledger.send_claims.record_batch_claim(batch_claim())
     assert ledger.send_claims.claims_of(FLEET, ["a"], AT) == {}
     ledger.send_claims.record_batch_claim(batch_claim(sent=("a",)))
@@ -124,5 +133,5 @@ def test_batch_claim_sees_the_marks_when_there_are_many(ledger: Ledger) -> None:
     many = [f"m-{n:03d}" for n in range(450)]
     ledger.send_claims.claim_sends(FLEET, many, AT + 60, AT)
     ledger.send_claims.confirm_sends(FLEET, many[400:], AT)
-    claims = ledger.send_claims.claim_batch(batch_claim("a", many[0], many[449]))
+    claims = claimed_batch(ledger, batch_claim("a", many[0], many[449]))
     assert claims == {"a": Claim.GRANTED, many[0]: Claim.BUSY, many[449]: Claim.SENT}

@@ -395,7 +395,7 @@ def test_records_carry_a_version_when_they_are_written(world: AwsWorld) -> None:
         ledger.quarantine.quarantine(entry)
     ledger.send_claims.claim_sends(FLEET, ["m-3"], AT + 60, AT)
     ledger.send_claims.confirm_sends(FLEET, ["m-4"], AT)
-    ledger.send_claims.claim_batch(BatchClaimRecord(FLEET, "c-1", AT, AT + 60, ("m-5",)))
+    ledger.send_claims.record_batch_claim(BatchClaimRecord(FLEET, "c-1", AT, AT + 60, ("m-5",)))
     ledger.causes.keep_cause(FLEET, "m-7", "card declined", AT)
     ledger.attempts.remember(FLEET, [Remembered("k-1", HandledLetter("m-9", 1, AT, AT, True, True, AT, AT))])
     ledger.jobs.keep_job(redrive_job("job-2", FLEET, JobState.RUNNING, AT, "ada", AT))

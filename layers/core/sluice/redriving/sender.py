@@ -36,6 +36,7 @@ from sluice.model.frozen import dataclass, replace
 from sluice.model.redriving import BatchClaimRecord, Claim, Message, Remembered
 from sluice.ports.errors import LostAnswerError, PortError
 from sluice.ports.ledger import SenderLedger
+from sluice.ports.ledger.send_claims import SendClaims
 from sluice.ports.stack import Ports
 from sluice.redriving.letter_history import LetterPast, past_of
 from sluice.redriving.message_copy import Destination, body_key, carried_count, has_room, send_rounds
@@ -132,7 +133,8 @@ class MarkedBatchClaim:
     def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
         """Write the record."""
         record = BatchClaimRecord(self.fleet, self.name, self.now(), self.until, tuple(message_ids))
-        claims = self.ports.ledger.send_claims.claim_batch(record, self.again)
+        self.ports.ledger.send_claims.record_batch_claim(record)
+        claims = claims_by(record, self.ports.ledger.send_claims, self.again)
         self._record = replace(record, claimed=_granted(claims))
         return claims
 
@@ -169,7 +171,7 @@ class RoundsClaim:
     _sent: dict[str, None] = field(default_factory=dict)  # on it, and not surely deleted
     _in_doubt: list[BatchClaimRecord] = field(default_factory=list)  # of earlier rounds
 
-    def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
+    def write(self, message_ids: Sequence[str]) -> None:
         """Write the record for the next round, with the results of the last one."""
         if self._record is not None and self._claimed:
             self.write_results()
@@ -178,7 +180,12 @@ class RoundsClaim:
         name = self._record.name if self._record is not None else next(self.names)
         ids = tuple(message_ids)
         self._record = BatchClaimRecord(self.fleet, name, self.now(), self.until, ids, tuple(self._sent))
-        claims = self.ports.ledger.send_claims.claim_batch(self._record, self.again)
+        self.ports.ledger.send_claims.record_batch_claim(self._record)
+
+    def claims(self) -> Mapping[str, Claim]:
+        """What is granted of the round whose record is written."""
+        assert self._record is not None, "whoever asks has written the record"
+        claims = claims_by(self._record, self.ports.ledger.send_claims, self.again)
         self._claimed = dict.fromkeys(_granted(claims))
         return claims
 
@@ -210,6 +217,22 @@ class RoundsClaim:
 
     def _standing(self, record: BatchClaimRecord) -> BatchClaimRecord:
         return replace(record, claimed=tuple(self._claimed), sent=tuple(self._sent))
+
+
+def claims_by(record: BatchClaimRecord, ledger: SendClaims, again: bool = False) -> Mapping[str, Claim]:
+    """What a batch claim that is written grants: each of its messages, but those that others have claimed.
+
+    Args:
+        record: the batch claim.
+        ledger: where it is written.
+        again: grant even what may have been sent before, as an operator asked.
+    """
+    others = ledger.claims_of(record.fleet, record.claimed, record.claimed_at, record.name)
+    claims: dict[str, Claim] = {}
+    for message_id in record.claimed:
+        other = others.get(message_id)
+        claims[message_id] = Claim.GRANTED if other is None or (again and other is Claim.DOUBTFUL) else other
+    return claims
 
 
 def _granted(claims: Mapping[str, Claim]) -> tuple[str, ...]:

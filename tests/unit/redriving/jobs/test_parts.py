@@ -15,6 +15,7 @@ from sluice.ports.stack import Ports
 from sluice.redriving.jobs.lifecycle import create_job
 from sluice.redriving.jobs.rounds import ROUNDS_BEGIN_WITHIN_S
 from sluice.redriving.jobs.rules import SendReport, folded, joined
+from sluice.redriving.sender import claims_by
 from tests.support.redrive_jobs import changed_job, redrive_job
 from tests.support.redrive_worlds import World, fleet, letter, text
 
@@ -71,7 +72,7 @@ def test_load_is_counted_as_one_when_it_is_moved_in_rounds(parts_count: int) -> 
     claimed: list[BatchClaimRecord] = []
 
     def note(call: Call) -> None:
-        if call.method == "claim_batch":
+        if call.method == "record_batch_claim" and call.args[0].claimed:
             claimed.append(call.args[0])
 
     ports = faulty_ports(divided(world, 3, parts_count), note)
@@ -89,10 +90,28 @@ def test_load_is_counted_as_one_when_it_is_moved_in_rounds(parts_count: int) -> 
     assert world.ports.ledger.send_claims.claims_of("orders", ids, world.now) == {}
 
 
+def test_what_was_sent_is_deleted_once_that_is_on_record() -> None:
+    """Not before, and without waiting for others' claims to be read."""
+    world = dead_world(6)
+    calls: list[str] = []
+    awaited = {"record_batch_claim", "claims_of", "send", "delete"}
+
+    def note(call: Call) -> None:
+        if call.method in awaited:
+            calls.append(call.method)
+
+    world.runner(faulty_ports(divided(world, 2), note)).step(begun(world))
+    assert calls == [
+        *("record_batch_claim", "claims_of", "send"),
+        *("record_batch_claim", "delete", "claims_of", "send"),
+        *("record_batch_claim", "delete", "record_batch_claim"),
+    ]
+
+
 def test_claim_is_not_written_over_when_something_of_it_is_in_doubt() -> None:
     """The next round has a record of its own; what nobody knows of stays claimed, and what is gone is forgotten."""
     world = dead_world(6)
-    claimed: list[BatchClaimRecord] = []
+    claimed: list[tuple[str, Sequence[str]]] = []  # names of records, and ids
 
     class Silent(Divided):
         def send(self, queue_url: str, messages: Sequence[Message], delay_s: Sequence[float]) -> BatchAnswer:
@@ -100,17 +119,18 @@ def test_claim_is_not_written_over_when_something_of_it_is_in_doubt() -> None:
             return replace(answer, done=answer.done - {0}) if len(claimed) == 1 else answer
 
     def note(call: Call) -> None:
-        if call.method == "claim_batch":
-            claimed.append(call.args[0])
+        if call.method == "claims_of":
+            _, ids, _, name = call.args
+            claimed.append((name, ids))
 
     silent = replace(cast("Ports", world.ports), queue=cast("Queue", Silent(world.ports.queue, 3)))
     runner = world.runner(faulty_ports(silent, note))
     job = runner.step(begun(world))
     assert (job.state, job.progress.sent_count, job.progress.doubtful_count) == (JobState.DONE, 5, 1)
-    first, second, third = claimed
-    assert first.name != second.name == third.name
-    ids = [message_id for record in claimed for message_id in record.claimed]
-    assert world.ports.ledger.send_claims.claims_of("orders", ids, world.now) == {first.claimed[0]: Claim.BUSY}
+    (first_name, first), (second_name, _), (third_name, _) = claimed
+    assert first_name != second_name == third_name
+    ids = [message_id for _, ids in claimed for message_id in ids]
+    assert world.ports.ledger.send_claims.claims_of("orders", ids, world.now) == {first[0]: Claim.BUSY}
 
 
 def test_no_further_round_is_begun_when_a_load_takes_long() -> None:
@@ -230,22 +250,32 @@ def test_job_stands_as_it_did_when_every_part_meets_an_error() -> None:
     assert (job.state, job.progress.sent_count, len(world.failures)) == (JobState.RUNNING, 0, 1)
 
 
-@pytest.mark.parametrize("method", ["claim_batch", "record_batch_claim"])
+@pytest.mark.parametrize(
+    ("method", "failing", "unclaimed"),
+    [
+        ("record_batch_claim", 0, ["m0", "m1", "m2"]),
+        ("claims_of", 0, ["m0", "m1", "m2"]),
+        ("record_batch_claim", 1, ["m3", "m4", "m5"]),  # which was to confirm the first round as well
+        ("claims_of", 1, ["m3", "m4", "m5"]),
+        ("record_batch_claim", 3, []),  # the results of the last round
+    ],
+)
 @pytest.mark.parametrize("when", When)
-def test_message_is_in_doubt_or_sent_once_when_a_claim_cannot_be_written(method: str, when: When) -> None:
+def test_message_is_in_doubt_or_sent_once_when_a_claim_cannot_be_written(
+    method: str, failing: int, unclaimed: list[str], when: When
+) -> None:
     """What is not claimed is not sent; what was sent is deleted, though its results could not be written."""
     world = dead_world(9)
-    failed: list[Call] = []
+    calls: list[Call] = []
 
     def fail(call: Call) -> Fault | None:
-        if call.method == method and not failed:
-            failed.append(call)
-            return Fault(when, LostAnswerError("no answer"))
+        if call.method == method:
+            calls.append(call)
+            return Fault(when, LostAnswerError("no answer")) if len(calls) == failing + 1 else None
         return None
 
     runner = world.runner(faulty_ports(divided(world, 3), fail))
     job = runner.step(begun(world))
-    unclaimed = ["m0", "m1", "m2"] if method == "claim_batch" else []
     rest = [f"m{number}" for number in range(9) if f"m{number}" not in unclaimed]
     assert (world.bodies(), job.progress.sent_count, job.progress.failed_count) == (rest, len(rest), len(unclaimed))
     assert world.bodies(world.dead_letters) == unclaimed
@@ -283,7 +313,8 @@ def test_claims_part_two_sendings_when_two_jobs_have_the_same_message_in_hand() 
     marks: list[Mapping[str, Claim]] = []
     for name in ("part-1", "part-2"):
         record = BatchClaimRecord("orders", name, world.now, world.now + 30, (message.id,))
-        marks.append(world.ports.ledger.send_claims.claim_batch(record))
+        world.ports.ledger.send_claims.record_batch_claim(record)
+        marks.append(claims_by(record, world.ports.ledger.send_claims))
     assert [mark[message.id] for mark in marks] == [Claim.GRANTED, Claim.BUSY]
 
 

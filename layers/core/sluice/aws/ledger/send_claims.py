@@ -65,25 +65,19 @@ class DynamoSendClaims:
             ]
         )
 
-    def claims_of(self, fleet: str, message_ids: Sequence[str], now: float) -> dict[str, Claim]:
-        """How messages stand."""
-        return self._standing(fleet, message_ids, now)
-
-    def claim_batch(self, batch: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
-        """Claim messages by one record: write it, then read who else claims any of them."""
-        assert len(batch.claimed) <= BATCH_CLAIM_MAX
-        self.record_batch_claim(batch)
-        now = batch.claimed_at
-        standing = self._standing(batch.fleet, batch.claimed, now, besides=batch.name)
-        claims: dict[str, Claim] = {}
-        for message_id in batch.claimed:
-            claim = standing.get(message_id)
-            free = claim is None or (again and claim is Claim.DOUBTFUL)
-            claims[message_id] = Claim.GRANTED if free or claim is None else claim
-        return claims
+    def claims_of(self, fleet: str, message_ids: Sequence[str], now: float, besides: str = "") -> dict[str, Claim]:
+        """How messages stand by every claim but one."""
+        wanted = list(dict.fromkeys(message_ids))
+        own = f"retries#{besides}"
+        found = _by_batches((one for one in self._batch_claims(fleet) if text(one, "sk") != own), set(wanted), now)
+        for message_id, single in zip(wanted, self._get_claims(fleet, wanted), strict=True):
+            if single and (claim := _claim_in(single, now)):
+                found[message_id].add(claim)
+        return _strongest(found)
 
     def record_batch_claim(self, batch: BatchClaimRecord) -> None:
         """Write a batch claim, or remove it."""
+        assert len(batch.claimed) <= BATCH_CLAIM_MAX
         record = key(batch.fleet, f"retries#{batch.name}")
         if not batch.claimed and not batch.sent:
             self._table.delete(record)
@@ -118,16 +112,6 @@ class DynamoSendClaims:
 
     def _get_claims(self, fleet: str, message_ids: Sequence[str]) -> list[Item | None]:
         return self._table.get_batch([claim_key(fleet, message_id) for message_id in message_ids])
-
-    def _standing(self, fleet: str, message_ids: Sequence[str], now: float, besides: str = "") -> dict[str, Claim]:
-        """How messages stand by every claim but one."""
-        wanted = list(dict.fromkeys(message_ids))
-        own = f"retries#{besides}"
-        found = _by_batches((one for one in self._batch_claims(fleet) if text(one, "sk") != own), set(wanted), now)
-        for message_id, single in zip(wanted, self._get_claims(fleet, wanted), strict=True):
-            if single and (claim := _claim_in(single, now)):
-                found[message_id].add(claim)
-        return _strongest(found)
 
 
 def _claim_in(single: Item, now: float) -> Claim | None:

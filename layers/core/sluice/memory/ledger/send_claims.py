@@ -46,19 +46,10 @@ class MemorySendClaims:
             if (single := self._claims.get((fleet, message_id))) and not single.sent:
                 del self._claims[fleet, message_id]
 
-    def claims_of(self, fleet: str, message_ids: Sequence[str], now: float) -> dict[str, Claim]:
-        """How messages stand."""
-        found = {message_id: self._stands(fleet, message_id, now) for message_id in message_ids}
+    def claims_of(self, fleet: str, message_ids: Sequence[str], now: float, besides: str = "") -> dict[str, Claim]:
+        """How messages stand by every claim but one."""
+        found = {message_id: self._stands(fleet, message_id, now, besides) for message_id in message_ids}
         return {message_id: claim for message_id, claim in found.items() if claim is not None}
-
-    def claim_batch(self, batch: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
-        """Claim messages by one record."""
-        claims = {
-            message_id: self._claim(batch.fleet, message_id, batch.claimed_at, again=again, own=batch.name)
-            for message_id in batch.claimed
-        }
-        self.record_batch_claim(batch)
-        return claims
 
     def record_batch_claim(self, batch: BatchClaimRecord) -> None:
         """Write a batch claim, or remove it."""
@@ -76,8 +67,8 @@ class MemorySendClaims:
         single = self._claims.get((fleet, message_id))
         return single if single and single.claimed_at + SEND_CLAIM_KEPT_S > now else None
 
-    def _claim(self, fleet: str, message_id: str, now: float, *, again: bool, own: str = "") -> Claim:
-        claim = self._stands(fleet, message_id, now, own)
+    def _claim(self, fleet: str, message_id: str, now: float, *, again: bool) -> Claim:
+        claim = self._stands(fleet, message_id, now)
         return Claim.GRANTED if claim is None or (again and claim is Claim.DOUBTFUL) else claim
 
     def _stands(self, fleet: str, message_id: str, now: float, own: str = "") -> Claim | None:

@@ -4,8 +4,8 @@ A claim is written before a message is sent, and confirmed after. It is either a
 one record that claims many (a batch claim), for a caller that keeps the messages hidden in their queue, so that hardly
 anyone else can have received them. Both are kept for SEND_CLAIM_KEPT_S after the claim.
 
-A batch claim is written before the claims of single messages are read, and those are written before the batch claims
-are read: of two that claim one message at the same moment, at least one sees the other.
+A batch claim is written before the claims of others are read, and claims of single messages are written before batch
+claims are read: of two that claim one message at the same moment, at least one sees the other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,21 +49,21 @@ class SendClaims(Protocol):
         """Remove the claims of messages that were not sent for certain. A missing claim is no error."""
         ...
 
-    def claims_of(self, fleet: str, message_ids: Sequence[str], now: float) -> Mapping[str, Claim]:
-        """How messages stand (BUSY, SENT or DOUBTFUL), without claiming them; those without a claim are left out."""
-        ...
+    def claims_of(self, fleet: str, message_ids: Sequence[str], now: float, besides: str = "") -> Mapping[str, Claim]:
+        """How messages stand (BUSY, SENT or DOUBTFUL), without claiming them; those without a claim are left out.
 
-    def claim_batch(self, batch: BatchClaimRecord, again: bool = False) -> Mapping[str, Claim]:
-        """Claim what a record names, at most BATCH_CLAIM_MAX messages.
-
-        Returns:
-            For each message what `claim_sends` answers.
+        Args:
+            fleet: the fleet's name.
+            message_ids: the messages.
+            now: epoch seconds.
+            besides: the name of a batch claim that does not count, since it is the caller's own.
         """
         ...
 
     def record_batch_claim(self, batch: BatchClaimRecord) -> None:
-        """Write what a batch claim still claims and what was sent of it.
+        """Write what a batch claim claims, at most BATCH_CLAIM_MAX messages, and what was sent of it.
 
-        Messages that it no longer names are released. A claim that names none is removed.
+        What others have claimed is to be read afterwards, and is not granted. Messages that the record no longer names
+        are released. A claim that names none is removed.
         """
         ...

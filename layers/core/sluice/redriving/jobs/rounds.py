@@ -1,7 +1,8 @@
 """A load of a redrive job out of a standard dead-letter queue, in rounds that overlap.
 
 Theory of operation. A round has as many parts as calls may be under way, and so many messages as one record may claim.
-While a round is sent the next is received, and while that is claimed what was sent is deleted:
+While a round is sent the next is received. Once its claim is written, what was sent before is deleted, while the claims
+of others are read:
 
     caller    |  claim 1  |          |  confirm 1, claim 2  |          |  confirm 2, claim 3 ...
     parts     |  receive 2  |  send 1  |  receive 3, delete 1  |  send 2  |  receive 4, delete 2 ...
@@ -165,17 +166,17 @@ class Rounds:
         if not self._round:
             return
         try:
-            claims = self._claim.claim(list(self._round))
+            self._claim.write(list(self._round))
+            self._begin_to_delete()  # what that has confirmed, while the claims of others are read
+            claims = self._claim.claims()
         except PortError as error:
             self._count(dict.fromkeys(self._round, not_claimed(error)))
             return
-        sent_before, self._sent = self._sent, []
         self._count(unclaimed(claims))
         for some in going:
             granted = [one for one in some if claims[one.outgoing.message.id] is Claim.GRANTED]
             if granted:
                 self._sending.append(self.sender.ports.queue.begin(partial(self.sender.send_claimed, granted)))
-        self._begin_to_delete(sent_before)
 
     def _end_sending(self) -> None:
         """Wait for what is being sent, and note what came of it."""
@@ -198,9 +199,10 @@ class Rounds:
 
     # ------------------------------------------------------------- deleting
 
-    def _begin_to_delete(self, sent: Iterable[Sequence[Message]]) -> None:
-        for some in sent:
+    def _begin_to_delete(self) -> None:
+        for some in self._sent:
             self._deleting.append(self.sender.ports.queue.begin(partial(self.sender.delete, some, self.url)))
+        self._sent = []
 
     def _end_deleting(self) -> None:
         """Wait for what is being deleted, and forget the claims of what is surely gone."""
@@ -219,7 +221,7 @@ class Rounds:
         if self._sent:
             with suppress(PortError):  # what was sent is deleted all the same
                 self._claim.write_results()
-            self._begin_to_delete(self._sent)
+            self._begin_to_delete()
             self._end_deleting()
         with suppress(PortError):  # it says of messages that are gone that they were sent, until it is forgotten
             self._claim.close()
