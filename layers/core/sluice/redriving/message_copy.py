@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Protocol
 
 from sluice.model.frozen import dataclass, replace
@@ -84,8 +85,11 @@ def first_sent_at(message: Message, to: Destination | None) -> float | None:
     count = message.named(ATTEMPTS)
     if to is not None and count is not None and _is_of_another(count, message, to):
         return message.first_sent_at
+    stamp = message.attribute(FIRST_SENT_AT)
+    if not stamp:
+        return message.first_sent_at
     try:
-        stamped = float(message.attribute(FIRST_SENT_AT) or "")
+        stamped = float(stamp)
     except ValueError:
         return message.first_sent_at
     return stamped if 0 < stamped < float("inf") else message.first_sent_at
@@ -201,7 +205,7 @@ def copy_of(message: Message, attempt: int, to: Destination, job: tuple[str, str
             kept.append(named)
             size_bytes += stamp_bytes
             carries_attempts |= named[0] == ATTEMPTS
-    kept.sort(key=_name)
+    kept.sort(key=itemgetter(0))
     return Copy(replace(message, attributes=tuple(kept)), carries_attempts)
 
 
@@ -229,7 +233,3 @@ def send_rounds(messages: Sequence[Message], to: Destination) -> tuple[tuple[int
             sent_in.append([])
         sent_in[number].append(index)
     return tuple(tuple(indexes) for indexes in sent_in)
-
-
-def _name(named: tuple[str, Attribute]) -> str:
-    return named[0]
