@@ -341,6 +341,16 @@ def test_decision_when_others_than_those_that_hang_are_there(current, hung, says
     assert says in decision.sentence
 
 
+def test_decision_when_messages_are_held_beside_protected_instances():
+    """Messages that nobody works on are in flight all the same."""
+    queue = replace(a_queue(NINE, 0, 3, per_minute=(0.0,) * 10), received=ZEROS)
+    group = a_group(NINE, 30)
+    instances = tuple(replace(each, protected=number < 10) for number, each in enumerate(group.instances))
+    decision = decide(seen(NINE, queue, replace(group, instances=instances)), a_fleet(), changed(CALM, held=3.0))
+    assert decision.want == 10
+    assert "not by work: 3 messages are in flight." in decision.sentence
+
+
 @pytest.mark.parametrize(("per_minute", "due"), [(6.0, "due in about 10 s"), (600.0, "due at once")])
 def test_decision_when_the_next_message_is_due(per_minute, due):
     """No message is due in 0 s."""

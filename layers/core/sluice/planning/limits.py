@@ -17,6 +17,7 @@ from sluice.planning.assessment import Assessment
 from sluice.planning.consumption import is_protected_idle, nothing_received
 from sluice.planning.control import other_controller
 from sluice.planning.deadlines import TINY
+from sluice.planning.demand import value
 from sluice.planning.evidence import held_messages, idle_units, no_gain
 from sluice.planning.launch_cost import MINIMUM_BILLING_S, apart_s, response_s, soonest_lead_s
 from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived
@@ -247,9 +248,8 @@ def group_protected(tick: Assessment, wish: Wish) -> str | None:
     if wish.want >= tick.current or not is_protected_idle(tick, held) or not wish.raise_to(min(tick.current, held)):
         return None
     group, their = tick.group.name, "the instance's" if held == 1 else "their"
-    whose = (
-        f"not by work: {count(tick.in_flight, 'message')} {is_are(tick.in_flight)} in flight. Lift {their} protection"
-    )
+    in_flight = value(tick.snapshot.queue.in_flight)
+    whose = f"not by work: {count(in_flight, 'message')} {is_are(in_flight)} in flight. Lift {their} protection"
     if tick.group.protects_new:
         whose = f"by group {group} itself. Turn off its NewInstancesProtectedFromScaleIn and lift {their} protection"
     return f"{tick.units(held)} of group {group} {is_are(held)} protected from scale-in, {whose} to scale in"
