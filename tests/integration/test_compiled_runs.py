@@ -12,6 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sluice.model.planning import History, QueueMemory, RedeliveryMemory
+from sluice.model.timing import Timing
+from sluice.planning.demand import QueueDemand, arrived_by_age
+from sluice.planning.multi_queue import needs
+from sluice.planning.supply import Supply
 from sluice_tools.ablate.cases import Case, result_of
 from sluice_tools.ablate.rules import rules
 from sluice_tools.backtest.conditions import Conditions
@@ -38,12 +43,13 @@ SCRIPT = """
 import json, sys
 from sluice_tools import compiled
 assert compiled.use()
-from tests.integration.test_compiled_runs import told, without_rule
+from tests.integration.test_compiled_runs import by_sums, told, without_rule
 import sluice.planning, sluice_tools.backtest.simulator
 for module in (sluice.planning.planner, sluice_tools.backtest.simulator):
     assert module.__file__.endswith(compiled.SUFFIX), module.__file__
 print(json.dumps([told(*each) for each in json.loads(sys.argv[1])]))
 print(json.dumps([without_rule(each) for each in json.loads(sys.argv[2])]))
+print(json.dumps(by_sums()))
 """
 
 
@@ -101,12 +107,21 @@ def without_rule(name: str | None) -> list[Any]:
     return [repr(result.cost), repr(result.late), result.launches]
 
 
-type Compiled = tuple[dict[tuple[Any, ...], list[Any]], list[list[Any]]]
+def by_sums() -> list[str]:
+    """What adds two sums: arrivals by age with poison among them, and what three queues of one fleet need."""
+    minutes = History(60.0, 0.0, tuple(float(minute % 5) for minute in range(60)))
+    back = RedeliveryMemory(history=History(60.0, 600.0, (1.0, 2.0) * 15), suspects=((3000.0, 3.0, 5.0),))
+    came = list(arrived_by_age(QueueMemory("orders", arrivals=minutes), back, Timing(), 3600.0, 600.0))
+    queues = [QueueDemand(name, level, [(60.0, 90.0)], 60.0, 90.5) for name, level in (("a", 1), ("b", 0), ("c", 0))]
+    return [repr(came), repr(needs(queues, Supply(working=0.0, places=1.0, busy=0.0, rate_per_s=1.0), 30.0))]
+
+
+type Compiled = tuple[dict[tuple[Any, ...], list[Any]], list[list[Any]], list[str]]
 
 
 @pytest.fixture(scope="module")
 def both(built: Path) -> Compiled:
-    """What is compiled comes to: runs by shape, target and boot time, or by world; and runs without one rule."""
+    """What is compiled comes to: runs by shape, target and boot time, or by world; runs without one rule; and sums."""
     assert fits(built)
     runs: list[tuple[Any, ...]] = [(name, target_s, boot_s) for name in SHAPES for target_s, boot_s in WORLDS]
     runs += [(name,) for name in (*COMPARED, *PEERS)]
@@ -119,8 +134,8 @@ def both(built: Path) -> Compiled:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    told_of, without = map(json.loads, done.stdout.splitlines()[-2:])
-    return dict(zip(runs, told_of, strict=True)), without
+    told_of, without, sums = map(json.loads, done.stdout.splitlines()[-3:])
+    return dict(zip(runs, told_of, strict=True)), without, sums
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +172,11 @@ def test_rule_when_it_is_off_and_compiled(both: Compiled) -> None:
     """Each rule is taken out of what is compiled as it is of what is interpreted, and the planner differs by some."""
     assert both[1] == [without_rule(each) for each in WITHOUT]
     assert len({tuple(each) for each in both[1]}) > len(WITHOUT) / 4
+
+
+def test_sums_when_compiled(both: Compiled) -> None:
+    """A sum of what is not whole may be added to another one."""
+    assert both[2] == by_sums()
 
 
 def test_command_when_compiled(built: Path) -> None:

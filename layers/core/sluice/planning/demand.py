@@ -343,7 +343,7 @@ def arrived_by_age(
     back = redeliveries.returned_by_period(returned, history) if returned.history.counts else {}
     for last in range(known, 0, -stride):
         after = max(0, last - stride)
-        came = sum(counts[after:last])
+        came: float = sum(counts[after:last])  # without the type the compiler takes it to be whole
         if back:
             came += sum(back.get(index, 0.0) for index in range(after, last))
         yield now - start_at - after * period_s, came

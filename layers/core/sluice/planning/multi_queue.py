@@ -44,7 +44,8 @@ def _first(demand: QueueDemand, demands: Sequence[QueueDemand]) -> First | None:
         return None
 
     def first(t: float, due: float) -> float:
-        return sum(other.come_by(t) for other in higher) + sum(min(other.come_by(t), due) for other in equal)
+        before: float = sum(other.come_by(t) for other in higher)  # without the type the compiler takes it to be whole
+        return before + sum(min(other.come_by(t), due) for other in equal)
 
     return first
 
