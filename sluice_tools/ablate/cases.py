@@ -1,4 +1,8 @@
-"""What the planner is tried on: generated traffic or real traces, each at three targets and boots, and every world."""
+"""What the planner is tried on: generated traffic or real traces, each at three targets and boots, and every world.
+
+Some rules are for what neither generated traffic nor the worlds have: few messages, messages that become ten times as
+long or short, and a count that jumps. `MORE` has these.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +15,46 @@ from sluice_tools.backtest.policies import make
 from sluice_tools.backtest.simulator import simulate
 from sluice_tools.backtest.study import WORLDS, workloads
 from sluice_tools.backtest.traces import Trace
-from sluice_tools.backtest.worlds.behaviours import Behaviour
+from sluice_tools.backtest.worlds.behaviours import Behaviour, Consumers, SignalFaults, Span
 from sluice_tools.backtest.worlds.catalogue import WORLDS as ODD_WORLDS
+from sluice_tools.backtest.worlds.traffic import steady
+from sluice_tools.backtest.worlds.world import World
 
 DAY_MINUTES = 1440
+CHANGED_S = 7200.0  # after so long messages become others
+
+MORE = (
+    *(
+        World(
+            f"few-messages ({target_wait_s:g}, {boot_s:g})",
+            "Two messages of six seconds a minute, for a day.",
+            steady(24, 2.0),
+            Conditions(seconds_per_message=6.0, target_wait_s=target_wait_s, boot_s=boot_s),
+        )
+        for target_wait_s, boot_s in WORLDS
+    ),
+    World(
+        "tenfold-longer",
+        "After two hours each message takes 20 s in place of two.",
+        steady(6, 60.0),
+        Conditions(seconds_per_message=2.0, target_wait_s=300.0, boot_s=180.0),
+        Behaviour(Consumers(slowness=10.0, slow=Span(CHANGED_S))),
+    ),
+    World(
+        "tenfold-shorter",
+        "After two hours each message takes two seconds in place of 20.",
+        steady(6, 60.0),
+        Conditions(seconds_per_message=20.0, target_wait_s=120.0, boot_s=60.0),
+        Behaviour(Consumers(slowness=0.1, slow=Span(CHANGED_S))),
+    ),
+    World(
+        "jumping-counts",
+        "Every half hour one tick's count has 400 messages that are not there.",
+        steady(6, 60.0),
+        Conditions(seconds_per_message=10.0, target_wait_s=300.0, boot_s=180.0),
+        Behaviour(signals=SignalFaults(ghosts=400, haunted=Span(1200.0, 1210.0), haunted_every_s=1800.0)),
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +100,8 @@ def cases(seed: int, traces: Path | None, days: int) -> Iterator[Case]:
         for target_wait_s, boot_s in WORLDS:
             conditions = Conditions(seconds_per_message=seconds, target_wait_s=target_wait_s, boot_s=boot_s, seed=seed)
             yield Case(f"{trace.name} ({target_wait_s:g}, {boot_s:g})", replace(trace, counts=counts), conditions)
-    for name, world in ODD_WORLDS.items():
-        yield Case(name, world.trace(seed), world.conditions_of(seed), world.spec("sluice"), world.behaviour)
+    for world in (*ODD_WORLDS.values(), *MORE):
+        yield Case(world.name, world.trace(seed), world.conditions_of(seed), world.spec("sluice"), world.behaviour)
 
 
 def result_of(task: tuple[Case, str | None]) -> Result:

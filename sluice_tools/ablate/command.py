@@ -1,8 +1,8 @@
 """The command that prints what each rule of the planner gains.
 
 Each case is simulated with all rules, and then without each of them. A rule earns its place where the fleet costs at
-least 0.5% more without it, or is late for at least 0.05% more of its messages. Results are cached: if it is
-interrupted, the same command resumes.
+least 0.5% more without it, or is late for at least 0.05% more of its messages, or launches more in a world that is
+bounded in launches. Results are cached: if it is interrupted, the same command resumes.
 """
 
 import argparse
@@ -37,11 +37,19 @@ class Gain:
     most_cost: tuple[float, str]  # where it saves most, and the case
     most_late: tuple[float, str]
     least_cost: tuple[float, str]  # where it costs most, and the case
+    launches: tuple[int, int] | None = None  # in the world that it holds: with the rule, and without
 
     @property
     def matters(self) -> bool:
         """Whether it gains enough in some case."""
         return self.most_cost[0] >= MATTERS_COST or self.most_late[0] >= MATTERS_LATE
+
+    @property
+    def note(self) -> str:
+        """What is to be said of it beside its figures."""
+        if self.launches is not None and self.launches[0] < self.launches[1]:
+            return f"{self.launches[0]} launches in {self.rule.holds}, {self.launches[1]} without it"
+        return "" if self.matters else "gains nothing"
 
 
 def gain_of(rule: Rule, whole: Mapping[str, Result], off: Mapping[str, Result]) -> Gain:
@@ -49,7 +57,8 @@ def gain_of(rule: Rule, whole: Mapping[str, Result], off: Mapping[str, Result]) 
     costs = [(off[name].cost / whole[name].cost - 1.0, name) for name in whole]
     lates = [(off[name].late - whole[name].late, name) for name in whole]
     mean = exp(sum(log(1.0 + cost) for cost, _ in costs) / len(costs)) - 1.0
-    return Gain(rule, mean, sum(late for late, _ in lates) / len(lates), max(costs), max(lates), min(costs))
+    held = (whole[rule.holds].launches, off[rule.holds].launches) if rule.holds in whole else None
+    return Gain(rule, mean, sum(late for late, _ in lates) / len(lates), max(costs), max(lates), min(costs), held)
 
 
 def gains(chosen: Sequence[Rule], tried: Sequence[Case], jobs: int, path: Path = RESULTS) -> list[Gain]:
@@ -75,7 +84,7 @@ def table_of(found: Sequence[Gain]) -> Table:
             f"{each.most_cost[0]:+.1%} {each.most_cost[1]}",
             f"{each.most_late[0]:+.2%} {each.most_late[1]}",
             f"{each.least_cost[0]:+.1%} {each.least_cost[1]}",
-            "" if each.matters else "gains nothing",
+            each.note,
         )
     return table
 
@@ -90,7 +99,7 @@ def print_constants() -> None:
 
 def record_of(gain: Gain) -> dict[str, Any]:
     """What a rule gains, as JSON."""
-    keys = ("cost", "late", "most_cost", "most_late", "least_cost", "matters")
+    keys = ("cost", "late", "most_cost", "most_late", "least_cost", "note")
     return {"rule": gain.rule.name, **{key: getattr(gain, key) for key in keys}}
 
 

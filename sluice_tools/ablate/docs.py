@@ -53,7 +53,7 @@ def page_of(records: Sequence[Mapping[str, Any]], measured: Measured) -> str:
             _where(each["most_cost"], ".1%"),
             _where(each["most_late"], ".2%"),
             _where(each["least_cost"], ".1%"),
-            "" if each["matters"] else "gains nothing",
+            each["note"],
         )
         for each in sorted(records, key=lambda each: -each["most_cost"][0])
     ]

@@ -26,11 +26,13 @@ class Rule:
         name: what the table calls it.
         says: what the planner does by it, in a few words.
         off: what stands in its place without it: `module:name`, below `sluice.planning`, and the value.
+        holds: the world in which it is there for fewer launches, whatever these cost; empty for none.
     """
 
     name: str
     says: str
     off: Mapping[str, Any]
+    holds: str = ""
 
 
 @contextmanager
@@ -128,8 +130,13 @@ def rules() -> tuple[Rule, ...]:
                 (ReasonCode.LAUNCH_HANGS, "launch another instead of one that hangs"),
                 (ReasonCode.LAUNCH_FAILED, "launch one at a time while launches fail"),
                 (ReasonCode.SHORT_LIVED, "launch one each half hour while units end at once"),
-                (ReasonCode.OTHER_CONTROLLER, "leave a capacity that something else sets"),
             )
+        ),
+        Rule(
+            str(ReasonCode.OTHER_CONTROLLER),
+            "leave a capacity that something else sets",
+            {"planner:LIMITS": _limits_but(ReasonCode.OTHER_CONTROLLER)},
+            holds="second-controller",
         ),
         Rule(
             "stabilization-window",

@@ -132,9 +132,10 @@ class SignalFaults:
     silent_after_s: float = inf
     ghosts: int = 0  # messages that the count has and that nobody can receive
     haunted: Span = ALWAYS  # in that time
+    haunted_every_s: float = inf  # and again so often
 
     def __post_init__(self) -> None:
-        _refuse((*_above_zero(self, "silent_after_s"), *_at_least(self, 0, "ghosts")))
+        _refuse((*_above_zero(self, "silent_after_s", "haunted_every_s"), *_at_least(self, 0, "ghosts")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,7 +300,9 @@ class WorldQueue:
 
     def visible(self) -> float:
         """Messages that wait now, and those that only the count has."""
-        return float(self._visible + (self._signals.ghosts if self._signals.haunted.holds(self._now) else 0))
+        signals = self._signals
+        haunted = signals.haunted.holds(self._now % signals.haunted_every_s)
+        return float(self._visible + (signals.ghosts if haunted else 0))
 
     def in_flight(self) -> float:
         """Messages received and not deleted, whoever still works on them."""

@@ -8,7 +8,7 @@ import pytest
 from sluice.planning import supply
 from sluice_tools.ablate import command as ablate
 from sluice_tools.ablate import results
-from sluice_tools.ablate.cases import Case, Result, result_of
+from sluice_tools.ablate.cases import Case, Result, cases, result_of
 from sluice_tools.ablate.command import Gain, gain_of, main, write_page
 from sluice_tools.ablate.constants import NOT_TUNED, constants, tuned
 from sluice_tools.ablate.docs import commit_of
@@ -74,6 +74,24 @@ def test_gain_when_it_is_small(whole, off, matters):
     gain = gain_of(rule, {"a": Result(*whole, 1), "b": same}, {"a": Result(*off, 1), "b": same})
     assert gain.matters is matters
     assert gain.most_cost[1] == ("a" if off[0] > whole[0] else "b")
+
+
+@pytest.mark.parametrize(
+    ("launches", "note"), [((124, 232), "124 launches in second-controller, 232 without it"), ((9, 9), "gains nothing")]
+)
+def test_gain_when_a_rule_holds_a_world(launches, note):
+    """What it is there for is said in launches: neither cost nor waits show a fight."""
+    rule = next(rule for rule in rules() if rule.holds)
+    of = [{rule.holds: Result(1.2, 0.0, each)} for each in launches]
+    assert gain_of(rule, *of).note == note
+    assert gain_of(rule, {"a": Result(1.2, 0.0, 1)}, {"a": Result(1.2, 0.0, 9)}).note == "gains nothing"
+
+
+def test_cases_when_they_are_listed():
+    """Each has a name of its own, and what a rule holds is among them."""
+    names = [case.name for case in cases(1, None, 1)]
+    assert len(set(names)) == len(names)
+    assert {rule.holds for rule in rules() if rule.holds} <= set(names)
 
 
 def test_constants_when_they_are_counted(capsys):

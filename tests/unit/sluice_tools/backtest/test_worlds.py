@@ -360,6 +360,13 @@ def test_count_when_it_has_ghosts() -> None:
     assert received(watched(a_trace(0, 5, *[0] * 8), Behaviour(signals=signals))) == 5
 
 
+def test_count_when_it_jumps() -> None:
+    """Each four minutes one look finds messages that are not there."""
+    signals = SignalFaults(ghosts=400, haunted=Span(60.0, 70.0), haunted_every_s=240.0)
+    seen = watched(a_trace(*[0] * 10), Behaviour(signals=signals))._seen
+    assert [each.at for each in seen if each.visible] == [60.0, 300.0, 540.0]
+
+
 # --------------------------------------------------------------------------- what cannot be
 
 
@@ -376,6 +383,7 @@ def test_count_when_it_has_ghosts() -> None:
         (lambda: GroupFaults(lives_s=0.0), "lives_s: must be above 0 (got 0)"),
         (lambda: GroupFaults(other_desired=-2), "other_desired: must be at least 0 (got -2)"),
         (lambda: SignalFaults(ghosts=-1), "ghosts: must be at least 0 (got -1)"),
+        (lambda: SignalFaults(haunted_every_s=0.0), "haunted_every_s: must be above 0 (got 0)"),
         (lambda: Span(10.0, 5.0), "until_s: must be above from_s (got 5, from_s is 10)"),
         (lambda: chosen(["magic"]), "worlds: must be of fifo-two-groups, "),
     ],
