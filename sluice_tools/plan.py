@@ -16,14 +16,13 @@ from sluice.config.problems import describe_fault
 from sluice.model.decisions import Action, Decision, Figure
 from sluice.model.planning import Memory, Snapshot
 from sluice.model.timing import Timing
-from sluice.planning.learning.forecasting import SLOTS
 from sluice.planning.learning.learn import learn
 from sluice.planning.planner import plan as decide
 from sluice_tools.commands.frame import UsageError
 from sluice_tools.commands.output import console
 
 NUMBER_MOST = 1e12  # more than any queue holds, and later than any moment in epoch seconds
-SIGNED = (["week"], ["outlier_run"], ["counted"], ["chosen"])  # fields of a memory whose numbers may be below 0
+SIGNED = (["outlier_run"], ["counted"], ["chosen"])  # fields of a memory whose numbers may be below 0
 LEAD_MOST_S = 604_800.0  # seven days: no launch takes as long, and a plan looks a lead time ahead
 COLOURS = {Action.SCALE_OUT: "green", Action.SCALE_IN: "yellow", Action.HOLD: "cyan"}
 
@@ -93,8 +92,6 @@ def memory_problems(memory: Memory) -> Iterator[str]:
         lead = getattr(launches, name)
         if lead is not None and lead.mean > LEAD_MOST_S:
             yield f"launches.{name}.mean: must be at most {LEAD_MOST_S:.0f}, seven days (got {lead.mean:.10g})"
-    if len(memory.arrivals.week) not in (0, SLOTS):
-        yield f"arrivals.week: must be empty or have {SLOTS} entries (got {len(memory.arrivals.week)})"
 
 
 def _numbers(value: Any, where: str = "") -> Iterator[tuple[str, float]]:

@@ -16,7 +16,7 @@ UNIT, AWS, BOUND, ARITHMETIC = "unit", "fact of AWS", "bound of records, work or
 # What no result could change. Every other number is tuned.
 NOT_TUNED: Mapping[str, Mapping[str, frozenset[str]]] = {
     UNIT: {
-        "learning/forecasting": frozenset({"HOUR_S", "DAY_S", "WEEK_S", "SLOTS", "UNKNOWN"}),
+        "learning/forecasting": frozenset({"HOUR_S", "DAY_S", "WEEK_S"}),
         "learning/schedules": frozenset({"WEEKDAYS", "CLOCK_CHANGE_S"}),
     },
     AWS: {

@@ -66,7 +66,7 @@ without it, or is late for at least 0.05% more of its messages. [planner.md](pla
 
 Measured with commit `{measured.commit}` of {measured.date}: {measured.cases}. *Cost* and *late* are of all cases
 together; the next columns have the case in which the rule gains most, and the last the one in which it costs most. A
-forecast by day or by week can gain only on traces of several days.
+forecast by day can gain only on traces of several days.
 
 {table}
 

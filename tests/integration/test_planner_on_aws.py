@@ -81,7 +81,6 @@ def test_memory_when_it_has_gone_through_the_ledger(world: AwsWorld) -> None:
         first_unit=("i-1", 1.5, 2.5),
         forecasts=((1.0, (("level", 2.0),)),),
         chosen=("hour", 3.0, 0.5),
-        week=(-1.0,),
     )
     keep_memory(world.ports.ledger, "orders", learned)
     assert world.ports.ledger.planner_state.memory("orders") == learned

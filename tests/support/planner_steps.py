@@ -31,7 +31,6 @@ PLACES = {
     "forecasts": ("arrivals", "forecasts"),
     "errors": ("arrivals", "errors"),
     "chosen": ("arrivals", "chosen"),
-    "week": ("arrivals", "week"),
     "first_unit": ("launches", "first_unit"),
     "under_way": ("launches", "under_way"),
     "came_at": ("launches", "came_at"),

@@ -179,13 +179,13 @@ def test_plan_when_a_file_has_faults(
 
 
 def test_plan_when_a_memory_has_impossible_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each is named; what may be below zero, as an hour of the week that is not known, is not."""
+    """Each is named; what may be below zero, as a run of slower minutes, is not."""
     path = tmp_path / "memory.json"
     path.write_text(
         json.dumps(
             {
                 "service_rate": {"estimate": {"mean": 0, "weight": -5, "at": 1e300}, "outlier_run": [-1, 2, 3]},
-                "arrivals": {"week": [-1] * 672, "history": {"period_s": 60, "start_at": 0, "counts": [-4]}},
+                "arrivals": {"history": {"period_s": 60, "start_at": 0, "counts": [-4]}},
             }
         )
     )
@@ -202,7 +202,6 @@ def test_plan_when_a_memory_has_impossible_numbers(tmp_path: Path, capsys: pytes
     ("memory", "says"),
     [
         ({"needs": [[1, 2]]}, "needs: must be a JSON object (got [[1, 2]])"),
-        ({"arrivals": {"week": [1, 2]}}, "arrivals.week: must be empty or have 672 entries (got 2)"),
         (
             {"redeliveries": {"history": {"period_s": 0, "start_at": 0, "counts": [1]}}},
             "redeliveries.history.period_s: must be above 0 (got 0)",

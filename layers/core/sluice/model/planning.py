@@ -213,7 +213,6 @@ class ArrivalMemory:
     """What is remembered for the forecast of arrivals."""
 
     history: History = History()  # up to a day of minutes
-    week: tuple[float, ...] = ()  # messages a second by quarter of an hour of the week from the epoch; -1: unknown
     forecasts: tuple[tuple[float, tuple[tuple[str, float], ...]], ...] = ()  # (made at, per second by forecaster)
     errors: tuple[tuple[str, Estimate], ...] = ()  # roots of how far each forecaster was off, messages a second
     chosen: tuple[str, float, float] | None = None  # (forecaster, per second above the level, its error)

@@ -11,6 +11,7 @@ from sluice.aws.ledger.migrations import MEMORY_DROPPED_BY_2, MEMORY_MOVED_TO_2
 from sluice.aws.ledger.planner_state import read_memory
 from sluice.aws.ledger.records import MEMORY as FORM
 from sluice.model.planning import (
+    ArrivalMemory,
     ControlMemory,
     CountState,
     DecisionMemory,
@@ -101,6 +102,13 @@ def test_estimates_when_the_record_is_of_version_1():
     estimates = estimates_of(read_memory(VERSION_1), a_fleet(hints={}), 1795513200.0)
     assert (estimates.service_rate.source, estimates.lead_time.source) == ("measured", "measured")
     assert (estimates.service_rate.value, estimates.lead_time.value) == (pytest.approx(1.0494, abs=1e-4), 48.0)
+
+
+def test_memory_when_its_record_has_a_usual_week():
+    """What was learned for a forecast by the week is dropped without a report, and the rest of the arrivals stays."""
+    arrivals = {"history": {"period_s": 60, "start_at": NINE, "counts": [7]}, "week": [-1.0, 2.5]}
+    read = read_memory(json.dumps({"record_version": 4, "arrivals": arrivals}))
+    assert read == Memory(arrivals=ArrivalMemory(History(60.0, NINE, (7.0,))))
 
 
 def test_version_1_when_its_fields_are_listed():

@@ -12,8 +12,6 @@ from sluice.model.planning import Estimate, History, Memory
 from sluice.planning.learning.forecasting import (
     FORECASTERS,
     HISTORY_PERIODS,
-    SLOTS,
-    UNKNOWN,
     learn_arrivals,
 )
 from sluice.planning.learning.significance import FOUNDED
@@ -233,23 +231,6 @@ def test_day_when_yesterday_stepped_at_this_time():
     assert dict(first_of_today.arrivals.forecasts[-1][1])["day"] == pytest.approx(2.0 + 9.0, rel=0.01)
 
 
-@pytest.mark.slow
-def test_week_when_weekdays_and_weekends_differ():
-    """On Monday at nine last Monday's step is expected, though Sunday had none; on Saturday at nine none is."""
-    busy = [60.0] * 540 + [600.0] * 540 + [60.0] * 360
-    idle = [60.0] * 1440
-    week = busy * 5 + idle * 2
-    morning = [60.0] * 533  # to 08:53: half the horizon ahead and half a slot around lie on the step
-    said = dict(told(week + morning).arrivals.forecasts[-1][1])
-    assert said["day"] == pytest.approx(1.0, rel=0.01)  # as Sunday
-    assert said["week"] > 2.0
-    said = dict(told(busy * 5 + idle + morning).arrivals.forecasts[-1][1])
-    assert "week" not in said  # no Sunday was seen yet
-    said = dict(told(week + busy * 5 + morning).arrivals.forecasts[-1][1])  # Saturday
-    assert said["week"] == pytest.approx(1.0, rel=0.01)
-    assert said["day"] == pytest.approx(1.0 + 9.0 * 3 / 10, rel=0.01)  # as Friday: of its ten minutes to come, three
-
-
 def test_forecaster_when_it_goes_wrong():
     """A ramp makes the trend the best; where arrivals turn to and fro it errs, and the level takes over."""
     ramp = [10.0 * i for i in range(60)]
@@ -289,27 +270,8 @@ def test_forecasts_when_their_horizon_has_not_passed():
     assert [made_at for made_at, _ in memory.arrivals.forecasts] == [MONDAY + 60.0 * i for i in range(2, 7)]
 
 
-# ------------------------------------------------------------------------------------------------ the week
-
-
-def test_week_when_slots_were_seen_whole():
-    """A slot is learned when it has ended and its beginning was seen; the rest stays unknown."""
-    memory = told([60.0] * 44, start_at=MONDAY + 60)  # from 00:01 to 00:45
-    slot = round(MONDAY % 604_800 / 900)
-    assert len(memory.arrivals.week) == SLOTS
-    assert memory.arrivals.week[slot : slot + 4] == (UNKNOWN, 1.0, 1.0, UNKNOWN)
-    assert sum(1 for per_s in memory.arrivals.week if per_s != UNKNOWN) == 2
-
-
-def test_week_when_a_slot_comes_again():
-    """The newest week counts for half of what is known of a slot."""
-    memory = told([60.0] * 15)
-    again = told([180.0] * 15, start_at=MONDAY + 604_800, memory=memory)
-    assert again.arrivals.week[round(MONDAY % 604_800 / 900)] == pytest.approx(2.0)
-
-
 def test_forecasters_when_little_is_known():
-    """Those that need an hour, a day or a week of history say nothing before it is there."""
+    """Those that need an hour or a day of history say nothing before it is there."""
     assert [name for name, _ in told([60.0] * 10).arrivals.forecasts[-1][1]] == ["level", "slow", "steady", "trend"]
     assert [name for name, _ in told([60.0] * 61).arrivals.forecasts[-1][1]] == [
         "level",
@@ -318,4 +280,4 @@ def test_forecasters_when_little_is_known():
         "trend",
         "hour",
     ]
-    assert set(FORECASTERS) == {"level", "slow", "steady", "trend", "hour", "day", "week"}
+    assert set(FORECASTERS) == {"level", "slow", "steady", "trend", "hour", "day"}

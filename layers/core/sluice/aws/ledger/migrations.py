@@ -135,7 +135,18 @@ def _memory_to_4(record: Record) -> Record:
     return moved(record, MEMORY_MOVED_TO_4)
 
 
-MEMORY = (_memory_to_2, _memory_to_3, _memory_to_4)
+# Nothing was gained by a forecast by the usual week.
+ARRIVALS_DROPPED_BY_5 = frozenset({"week"})
+
+
+def _memory_to_5(record: Record) -> Record:
+    """Version 5 has no usual week of arrivals."""
+    if isinstance(arrivals := record.get("arrivals"), dict):
+        record["arrivals"] = moved(arrivals, {}, ARRIVALS_DROPPED_BY_5)
+    return record
+
+
+MEMORY = (_memory_to_2, _memory_to_3, _memory_to_4, _memory_to_5)
 
 # --------------------------------------------------------------------------- decisions
 

@@ -2,8 +2,8 @@
 
 Theory of operation
 -------------------
-Arrivals are kept as counts per period, up to a day of them, and as the mean rate of each quarter of an hour of the
-week. Whenever a period is new, each forecaster predicts the messages a second over the horizon that plans use:
+Arrivals are kept as counts per period, up to a day of them. Whenever a period is new, each forecaster predicts the
+messages a second over the horizon that plans use:
 
     level   what came lately: a mean weighted by exp(-age / LEVEL_MEMORY_S)
     slow    the same with `SLOW_MEMORY_S`: steadier
@@ -11,7 +11,6 @@ week. Whenever a period is new, each forecaster predicts the messages a second o
     trend   level + slope (memory of the level + half the horizon); slope = (level - slow) / difference of memories
     hour    what came in the same minutes of the last hours: batches that recur
     day     level + what yesterday changed from this time to the horizon
-    week    level + what this quarter of an hour usually changes to the horizon
 
 When the horizon has passed, each is compared with what came. The forecaster with the least error is used, and its error
 is planned with. One that is not clearly better than the level is not used. The mean is taken of the square roots of
@@ -53,11 +52,8 @@ LEVEL_PERIODS = 24  # older periods have no weight left in the level
 STEADY_PERIODS = 120  # older periods have no weight left in the steady mean
 HOUR_S = 3600.0
 DAY_S = 86_400.0
-AROUND_S = 600.0  # yesterday's rate at this time is a mean over ten minutes, since single minutes are noise
 WEEK_S = 604_800.0
-SLOTS = round(WEEK_S / ALIKE_S)
-SLOT_GAIN = 0.5  # the newest week counts for half, so that a change of habits is believed after two
-UNKNOWN = -1.0  # marks a slot of the week that was never seen whole
+AROUND_S = 600.0  # yesterday's rate at this time is a mean over ten minutes, since single minutes are noise
 
 _AT = attrgetter("at")
 
@@ -160,8 +156,7 @@ def learn_arrivals(
         return memory, False
     if merged.end_at <= history.end_at and history.counts:
         return replace(memory, history=merged), False  # revised counts only
-    week = _learn_week(memory.week, merged, history.end_at if history.counts else merged.start_at)
-    return _judge(memory, merged, week, min(ALIKE_S, horizon_s)), True
+    return _judge(memory, merged, min(ALIKE_S, horizon_s)), True
 
 
 def blend(
@@ -211,21 +206,6 @@ def merge(history: History, series: Series, now: float, periods_max: int = HISTO
     return History(period_s, history.start_at + surplus * period_s, tuple(counts[surplus:]))
 
 
-def _learn_week(week: tuple[float, ...], history: History, known_at: float) -> tuple[float, ...]:
-    """Each slot that ended since `known_at` and was seen whole, averaged into the week."""
-    slot_at = known_at - known_at % ALIKE_S
-    learned: list[float] | None = None
-    while slot_at + ALIKE_S <= history.end_at:
-        if slot_at >= history.start_at:
-            per_s = _mean_per_s(history, slot_at, slot_at + ALIKE_S)
-            learned = learned or list(week or (UNKNOWN,) * SLOTS)
-            slot = round(slot_at % WEEK_S / ALIKE_S) % SLOTS
-            before = learned[slot]
-            learned[slot] = round(per_s if before < 0.0 else before + SLOT_GAIN * (per_s - before), 6)
-        slot_at += ALIKE_S
-    return week if learned is None else tuple(learned)
-
-
 def _mean_per_s(history: History, since: float, until: float) -> float:
     """Messages a second between two moments within the history, by the periods that begin there."""
     first = ceil((since - history.start_at) / history.period_s - 1e-6)
@@ -249,7 +229,6 @@ class _View:
     """What a forecaster predicts from: the history to its end, and the horizon from there."""
 
     history: History
-    week: tuple[float, ...]
     horizon_s: float
     level: float  # messages a second
     slow: float
@@ -296,25 +275,6 @@ def _by_day(view: _View) -> float | None:
     return max(0.0, view.level + ahead - view.mean(-DAY_S - AROUND_S, -DAY_S))
 
 
-def _by_week(view: _View) -> float | None:
-    if not view.week:
-        return None
-    at = view.history.end_at
-    now, ahead = _usual(view.week, at - LEVEL_MEMORY_S), _usual(view.week, at + view.horizon_s / 2)
-    if now is None or ahead is None:
-        return None
-    return max(0.0, view.level + ahead - now)
-
-
-def _usual(week: tuple[float, ...], at: float) -> float | None:
-    """The week's rate at a moment: straight between the middles of its slots."""
-    place = (at % WEEK_S) / ALIKE_S - 0.5
-    before = int(place // 1)
-    share = place - before
-    low, high = week[before % SLOTS], week[(before + 1) % SLOTS]
-    return None if low < 0.0 or high < 0.0 else low + share * (high - low)
-
-
 FORECASTERS: Mapping[str, Callable[[_View], float | None]] = {
     "level": _by_level,
     "slow": _by_slow,
@@ -322,15 +282,14 @@ FORECASTERS: Mapping[str, Callable[[_View], float | None]] = {
     "trend": _by_trend,
     "hour": _by_hour,
     "day": _by_day,
-    "week": _by_week,
 }
 SLOWER: Mapping[str, float] = {"slow": SLOW_MEMORY_S, "steady": RECENT_S}
 
 
-def _judge(memory: ArrivalMemory, history: History, week: tuple[float, ...], horizon_s: float) -> ArrivalMemory:
+def _judge(memory: ArrivalMemory, history: History, horizon_s: float) -> ArrivalMemory:
     """Compare earlier forecasts with what came, note what each forecaster predicts now, and choose one."""
     periods = max(1, ceil(horizon_s / history.period_s))
-    errors = dict(memory.errors)
+    errors = {name: error for name, error in memory.errors if name in FORECASTERS}  # an earlier version had others
     waiting = []
     for made_at, predicted in memory.forecasts:
         first = round((made_at - history.start_at) / history.period_s)
@@ -342,7 +301,7 @@ def _judge(memory: ArrivalMemory, history: History, week: tuple[float, ...], hor
                 root = sqrt(abs(came_per_s - per_s))
                 errors[name] = blend(errors.get(name), root, history.end_at, REMEMBERED_S / history.period_s)
     level, slow = _level(history, LEVEL_MEMORY_S), _level(history, SLOW_MEMORY_S)
-    view = _View(history, week, periods * history.period_s, level, slow)
+    view = _View(history, periods * history.period_s, level, slow)
     predictions = {name: rate_per_s for name, of in FORECASTERS.items() if (rate_per_s := of(view)) is not None}
     by_name = {name: ROOTS * error.mean * error.mean for name, error in errors.items()}
     best, error_per_s = "level", by_name.get("level", 0.0)
@@ -352,7 +311,6 @@ def _judge(memory: ArrivalMemory, history: History, week: tuple[float, ...], hor
             best, error_per_s = name, by_name[name]
     return ArrivalMemory(
         history=history,
-        week=week,
         forecasts=(*waiting[-2 * periods :], (history.end_at, tuple(predictions.items()))),
         errors=tuple(errors.items()),
         chosen=(best, predictions[best] - level, error_per_s),
