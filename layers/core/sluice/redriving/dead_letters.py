@@ -32,7 +32,7 @@ from sluice.redriving.jobs.release import keep_releases
 from sluice.redriving.letter_groups import LetterGroups
 from sluice.redriving.letter_pasts import LetterPasts
 from sluice.redriving.letter_results import DeadLetterResult, LetterOutcome
-from sluice.redriving.message_copy import Origin, copy_of, origin_of, send_rounds
+from sluice.redriving.message_copy import Origin, copy_of, is_unstamped, origin_of, send_rounds
 from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome, SendResult, resolve_doubts
 from sluice.redriving.verdict import DeadLetterHistory, judge, left_s, margin_s
 
@@ -169,7 +169,7 @@ class DeadLetterProcessor:
         if origin := origin_of(message, self.to):
             resolve_doubts(self.ports, self.fleet.name, [origin.message_id], self.now())
             self._report_return(origin, message)
-        elif (canary := self._pasts.taken(message).answers) and canary.job_id and message.source is None:
+        elif (canary := self._pasts.taken(message).answers) and canary.job_id and is_unstamped(message):
             # Its consumer copied it without its stamps. What SQS moved with an equal body may be a message of its own.
             self._report_return(Origin(canary.letter_id, canary.job_id, canary.failure_group), message)
 

@@ -135,6 +135,16 @@ def remembered(
     )
 
 
+def not_sent_by_jobs(noted: Sequence[Remembered | None]) -> list[Remembered]:
+    """What makes the ledger forget the messages of jobs that were surely not sent: nothing comes back of them.
+
+    A record that stayed would tell a job of what came back of a later one. A retry is judged again, which writes over
+    its record.
+    """
+    letters = ((one.key, one.letter) for one in noted if one is not None)
+    return [Remembered(key, None, letter.letter_id) for key, letter in letters if letter and letter.job_id]
+
+
 def _answered_by(
     message: Message, origin: Origin | None, sealed: bool, handled: Sequence[HandledLetter], window_s: float
 ) -> HandledLetter | None:

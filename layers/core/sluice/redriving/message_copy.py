@@ -149,6 +149,11 @@ def _digest(body: str) -> bytes:
     return hashlib.sha256(body.encode("utf-8", "surrogatepass")).digest()
 
 
+def is_unstamped(message: Message) -> bool:
+    """Whether somebody, and not SQS, put a message into the dead-letter queue without any stamp of Sluice's."""
+    return message.source is None and message.named(ATTEMPTS) is None and message.named(COPY_OF) is None
+
+
 def body_key(message: Message, to: Destination) -> str:
     """What the ledger remembers a message under: its body, its queue, and on FIFO queues its message group."""
     message_group = message.message_group if to.fifo else None

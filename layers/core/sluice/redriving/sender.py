@@ -28,6 +28,7 @@ them was not sent, those behind it are not either.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import field
 from enum import StrEnum
 from typing import Protocol
@@ -38,7 +39,7 @@ from sluice.ports.errors import LostAnswerError, PortError
 from sluice.ports.ledger import SenderLedger
 from sluice.ports.ledger.send_claims import SendClaims
 from sluice.ports.stack import Ports
-from sluice.redriving.letter_history import LetterPast, past_of
+from sluice.redriving.letter_history import LetterPast, not_sent_by_jobs, past_of
 from sluice.redriving.message_copy import Destination, body_key, carried_count, has_room, send_rounds
 
 
@@ -301,10 +302,7 @@ class Sender:
             # which an operator can end.
             by_id |= {id_: SendResult(SendOutcome.SENT, f"sent, but not marked as sent: {error}") for id_ in sent}
             by_id |= {
-                id_: SendResult(
-                    by_id[id_].outcome,
-                    f"{by_id[id_].reason} (and its claim could not be released: {error})",
-                )
+                id_: replace(by_id[id_], reason=f"{by_id[id_].reason} (and its claim could not be released: {error})")
                 for id_ in unsent
             }
         return by_id
@@ -322,12 +320,19 @@ class Sender:
         except LostAnswerError as error:
             return dict.fromkeys(ids, SendResult(SendOutcome.UNKNOWN, f"whether it was sent is unknown: {error}"))
         except PortError as error:
+            self._forget(to_send)
             return dict.fromkeys(ids, SendResult(SendOutcome.FAILED, str(error)))
+        self._forget([to_send[i] for i in answer.failed])
         # An entry that the answer does not speak of stays claimed, and so in doubt.
         by_id = dict.fromkeys(ids, SendResult(SendOutcome.UNKNOWN, "the queue's answer does not speak of it"))
         for i, reason in answer.failed.items():
             by_id[ids[i]] = SendResult(SendOutcome.REFUSED if i in answer.refused else SendOutcome.FAILED, reason)
         return by_id | {ids[i]: _SENT for i in answer.done}
+
+    def _forget(self, unsent: Sequence[OutgoingMessage]) -> None:
+        if jobs := not_sent_by_jobs([one.remember for one in unsent]):
+            with suppress(PortError):
+                self.ports.ledger.attempts.remember(self.fleet, jobs)
 
 
 def unclaimed(claims: Mapping[str, Claim]) -> dict[str, SendResult]:

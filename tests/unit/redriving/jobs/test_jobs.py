@@ -14,7 +14,7 @@ from sluice.redriving.jobs.runner import HIDDEN_WAIT_MAX_S
 from sluice.redriving.jobs.slices import READ_AGAIN_S, retries_in
 from sluice.redriving.message_copy import ATTEMPTS, COPY_OF, body_key
 from tests.support.redrive_jobs import changed_job
-from tests.support.redrive_worlds import SOON, World, fleet, text
+from tests.support.redrive_worlds import SOON, World, failing, fleet, text
 
 ALL = Selection()
 
@@ -317,6 +317,24 @@ def test_run_came_back_when_a_consumer_copies_the_body_of_its_one_message_alone(
     world.process()
     world.now = job.pacing.next_at
     assert world.work(job).state is JobState.CAME_BACK
+
+
+def test_run_is_told_of_no_return_when_a_later_one_sent_the_message() -> None:
+    """The queue refused its canary. A consumer's copy of what the next job sent is not what came back of the first."""
+    world = World(fleet(canary_wait_s=600))
+    world.quarantine("a")
+    refused = failing(world, "send", TryLaterError("no"))
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()), refused, budget_s=1.0)
+    stop_job(world.ports, world.fleet, job.id, "a test", world.now)
+    second = world.work(create_job(world.ports, world.fleet, ALL, world.job(id="job-2")))
+    world.now += 10
+    copy_alone(world)
+    world.process()
+    world.now = second.pacing.next_at
+    assert world.work(second).state is JobState.CAME_BACK
+    first = world.ports.ledger.jobs.job("orders", "job-1")
+    assert first is not None
+    assert (first.progress.sent_count, first.progress.returned_count) == (0, 0)
 
 
 def test_run_is_done_when_a_producer_sends_the_bodies_of_its_canaries_again() -> None:

@@ -17,7 +17,7 @@ from sluice.ports.errors import PortError
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
 from sluice.redriving.letter_pasts import LetterPasts
-from sluice.redriving.message_copy import Origin, origin_of
+from sluice.redriving.message_copy import is_unstamped, origin_of
 from sluice.redriving.receiving import RECEIVED_AT_ONCE, show_again
 from sluice.redriving.source_queues import QueueRoute
 
@@ -87,7 +87,7 @@ def search(
                     origin = next(filter(None, (origin_of(message, route.to) for route in routes)), None)
                     if origin and origin.job_id == job.id and origin.failure_group:
                         groups.append(origin.failure_group)
-                    elif _is_new(message, origin, job, len(unstamped)):
+                    elif _is_new(message, job, len(unstamped)):
                         unstamped.append(message)
                     else:
                         possible_count += _may_be_moved(message, job)
@@ -127,8 +127,7 @@ def _may_be_moved(message: Message, job: RedriveJob) -> bool:
     return message.first_sent_at >= (job.progress.moved_since or 0.0)
 
 
-def _is_new(message: Message, origin: Origin | None, job: RedriveJob, before_count: int) -> bool:
+def _is_new(message: Message, job: RedriveJob, before_count: int) -> bool:
     """Whether somebody, and not SQS, put a message without stamps into the dead-letter queue since a job began."""
     is_later = message.first_sent_at is not None and message.first_sent_at >= job.requested_at
-    is_unstamped = origin is None and message.source is None and not job.progress.moved_count
-    return is_later and is_unstamped and before_count < UNSTAMPED_MAX
+    return is_later and is_unstamped(message) and not job.progress.moved_count and before_count < UNSTAMPED_MAX
