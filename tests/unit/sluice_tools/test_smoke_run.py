@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,6 +97,7 @@ def test_run_ends_with_two_when_there_are_no_credentials(
 ) -> None:
     """It says which variables to set, and that there is a sandbox."""
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setattr("sluice_tools.smoke.__main__.SAM", Path(__file__))  # as if SAM CLI were there
     assert main(yes=True) == 2
     said = capsys.readouterr().out
     assert "AWS credentials: none were found; set AWS_PROFILE" in said
