@@ -112,7 +112,7 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.NOTHING_RECEIVED, decide(nothing_received(1, 1), a_fleet(), MEASURED)),
     (ReasonCode.NOTHING_RECEIVED, decide(nothing_received(300, 6), a_fleet(), MEASURED)),
     (ReasonCode.IDLE_UNITS, decide(taking_few(400, 2, 100), a_fleet(), MEASURED)),
-    (ReasonCode.IDLE_UNITS, decide(taking_few(400, 1, 5), a_fleet(), MEASURED)),
+    (ReasonCode.IDLE_UNITS, decide(taking_few(400, 1, 8), a_fleet(), MEASURED)),
     (ReasonCode.IDLE_UNITS, decide(taking_few(400, 2, 4), a_fleet(), enough(2.0, 3.0, 0.0))),
     (ReasonCode.IDLE_UNITS, decide(a_burst(2000, 4), a_fleet(), enough(4.0, 9.0, 720.0))),
     (ReasonCode.IDLE_UNITS, decide(a_burst(2000, 1), a_fleet(), enough(1.0, 2.0, 60.0, is_open=True))),

@@ -68,17 +68,20 @@ def test_decision_when_as_many_are_in_flight_as_units():
 
 # what was known of enough units; units at work, units there; what is known then: (enough, open) or nothing
 LOOKS = [
-    (None, 2.0, 10.0, (2.0, False)),
-    (None, 2.0, 6.0, (2.0, False)),
+    (None, 2.0, 12.0, (2.0, False)),
+    (None, 2.0, 10.0, (2.0, True)),  # so few may be at work if every second unit takes nothing: more are tried
+    (None, 2.0, 6.0, (2.0, True)),
     (None, 2.0, 5.0, None),  # three idle ones beside two may be of those that take nothing
     (None, 6.0, 10.0, None),
-    (None, 1.0, 4.0, (1.0, False)),
+    (None, 1.0, 4.0, (1.0, True)),
+    (Enough(1.0, NINE - 60.0, 4.0, is_open=True), 1.0, 8.0, (1.0, False)),
     (None, 1.0, 3.0, None),  # two are few
     (Enough(2.0, NINE - 600.0, 10.0), 2.0, 3.0, (2.0, False)),  # one idle unit is enough to see it again
-    (Enough(2.0, NINE - 600.0, 10.0), 3.0, 9.0, (3.0, False)),  # now three are at work
+    (Enough(2.0, NINE - 600.0, 10.0), 3.0, 9.0, (3.0, True)),  # now three are at work, and more may be
     (Enough(4.0, NINE - 600.0, 13.0), 2.0, 5.0, (4.0, True)),  # five are not four at work: some take nothing
     (Enough(4.0, NINE - 600.0, 13.0, is_open=True), 1.0, 5.0, (4.0, True)),  # nor does one prove more then
-    (Enough(4.0, NINE - 600.0, 13.0, is_open=True), 4.0, 12.0, (4.0, False)),
+    (Enough(4.0, NINE - 600.0, 13.0, is_open=True), 4.0, 12.0, (4.0, True)),
+    (Enough(4.0, NINE - 600.0, 13.0, is_open=True), 4.0, 17.0, (4.0, False)),
     (Enough(4.0, NINE - 3700.0, 13.0), 2.0, 5.0, None),  # what was an hour ago may be tried again
 ]
 

@@ -34,7 +34,7 @@ def calls_of(function: Callable[[], Any]) -> int:
 
 def decision_of(minutes: int, units: int, waiting: float) -> Callable[[], Any]:
     """A decision on a fleet with so many minutes of arrivals remembered, and so many units."""
-    samples = [QueueSample(NINE - 10.0 * i, waiting, 2.0, float(units), True, 1.0) for i in range(42, 0, -1)]
+    samples = [QueueSample(NINE - 10.0 * i, waiting, float(units), float(units), True, 1.0) for i in range(42, 0, -1)]
     memory = a_memory(
         rate=Estimate(1.0, 100.0, NINE - 60),
         to_service=Estimate(60.0, 8.0, NINE - 60),
@@ -42,7 +42,7 @@ def decision_of(minutes: int, units: int, waiting: float) -> Callable[[], Any]:
         samples=tuple(samples),
     )
     fleet = a_fleet()
-    snapshot = seen(NINE, a_queue(NINE, waiting, 2, oldest_s=60), a_group(NINE, units, bounds=(0, 500)))
+    snapshot = seen(NINE, a_queue(NINE, waiting, units, oldest_s=60), a_group(NINE, units, bounds=(0, 500)))
     estimates = estimate(memory, fleet, TIMING, NINE)
     return lambda: plan(snapshot, fleet, estimates, memory, timing=TIMING, now=NINE)
 

@@ -69,6 +69,7 @@ class Estimates:
     lately_per_s: float  # messages a second that may be arriving now, by the last minute; infinite where unknown
     spread: float  # squared coefficient of variation of how long messages take
     is_proven: bool  # whether the service rate is more than a guess: set by the user, or something was completed
+    counted_per_s: float  # messages a second that one unit is counted on to complete: less where some take nothing
     at_once: float = 1.0  # messages that one unit works on at once: given, or learned
     unbegun_s: float = 0.0  # seconds that a message waits in its unit before work on it begins, while messages wait
     queues: tuple[Forecast, ...] = ()  # of a shared fleet: arrivals of each queue, in the order of its sources

@@ -232,7 +232,7 @@ def _supply(
     patient: bool,
     now: float,
 ) -> Supply:
-    """The capacity that is there and due, at the fleet's service rate and lead time."""
+    """The capacity that is there and due, at the fleet's lead time and the rate that a unit is counted on for."""
     queue, held = snapshot.queue, memory.redeliveries.held
     if held > 0.0 and queue.in_flight is not None:  # what nobody works on takes no unit's place
         queue = replace(queue, in_flight=replace(queue.in_flight, value=max(0.0, queue.in_flight.value - held)))
@@ -241,7 +241,7 @@ def _supply(
         group,
         memory.launches.under_way,
         float(fleet.hints.concurrency),
-        estimates.service_rate.value,
+        estimates.counted_per_s,
         spread=estimates.spread,
         timing=timing,
         patient=patient,

@@ -57,7 +57,13 @@ def no_gain(tick: Assessment, wish: Wish) -> str | None:
 
 
 def _most(tick: Assessment, enough: Enough) -> int:
-    """The most units that are wanted."""
+    """The most units that are wanted. A group takes those in service before those that launch: enough of them stay."""
+    most, launching = _most_in_service(tick, enough), floor(tick.supply.total - tick.supply.working + TINY)
+    return max(most, min(tick.current, most + launching))
+
+
+def _most_in_service(tick: Assessment, enough: Enough) -> int:
+    """The most units in service that may be of use."""
     if enough.is_open:
         there = tick.supply.working if enough.per_s is None else 0.0  # some of them may take nothing: more are at work
         return ceil(TWICE * max(enough.units, there) - TINY)

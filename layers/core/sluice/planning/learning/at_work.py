@@ -18,7 +18,7 @@ from sluice.model.observed import QueueReading, Series
 from sluice.model.planning import TAKEN_WITHIN_S, History, Measure, QueueSample, RedeliveryMemory
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import merge
-from sluice.planning.learning.significance import CLEAR, GAPS, LIKELY, RECENT, REMEMBERED_S
+from sluice.planning.learning.significance import CLEAR, GAPS, LIKELY, RECENT, REMEMBERED_S, TWICE
 
 AT_WORK_SHARE = 1.0 - CLEAR  # with messages for all, fewer at work are neither chance nor in between two messages
 SEEN_FROM_S = 1.0  # between two messages a consumer needs a fraction of a second to delete and to receive
@@ -60,6 +60,25 @@ def units_at_work(samples: Sequence[QueueSample], long_s: float, message_s: floa
         if sample.at <= since_at:
             return most, there
     return None
+
+
+def are_some_idle(during: Sequence[QueueSample], message_s: float) -> bool:
+    """Whether some units took no message in all of a period in which messages waited; what is held hides who did."""
+    return message_s >= SEEN_FROM_S and all(
+        sample.held <= 0.0 and at_work(sample) < AT_WORK_SHARE * sample.working for sample in during
+    )
+
+
+def share_at_work(samples: Sequence[QueueSample], long_s: float, message_s: float) -> float:
+    """The share of units that take messages, over the newest looks: all of them where none is idle for sure.
+
+    Half of them at least: where fewer take any, or fewer and fewer, more units are not what is missing. What is held
+    hides who takes some.
+    """
+    found = units_at_work(samples, long_s, message_s)
+    if found is None or at_work(samples[-1]) < AT_WORK_SHARE * found[0] or found[0] <= 0.0 or samples[-1].held > 0.0:
+        return 1.0
+    return max(1.0 / TWICE, found[0] / found[1])
 
 
 def learn_held(

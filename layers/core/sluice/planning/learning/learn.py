@@ -36,7 +36,7 @@ from sluice.model.usage import Enough, Spending
 from sluice.planning.control import learn_control
 from sluice.planning.launch_cost import lived_s
 from sluice.planning.learning import poison, redeliveries, safety_margin
-from sluice.planning.learning.at_work import learn_held, looked_s, with_held
+from sluice.planning.learning.at_work import learn_held, looked_s, share_at_work, with_held
 from sluice.planning.learning.count_filter import follow
 from sluice.planning.learning.forecasting import DAY_S, forecast, lately, learn_arrivals, usual
 from sluice.planning.learning.launch_lives import learn_lives
@@ -53,7 +53,7 @@ from sluice.planning.learning.service_rate import (
     service_rate,
 )
 from sluice.planning.learning.significance import CLEAR
-from sluice.planning.learning.throughput import at_work_by_metrics, by_units_at_work, learn_in_flight
+from sluice.planning.learning.throughput import at_work_by_metrics, by_units_at_work, learn_in_flight, useful
 from sluice.planning.supply import SPREAD
 
 
@@ -175,14 +175,19 @@ def estimate(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> Estima
     begun = at_once(memory.service_rate, rate.value, fleet.hints.concurrency)
     expected = forecast(arrivals.history, memory.samples, arrivals.chosen, timing, now)
     lately_per_s = lately(memory.samples, timing)
+    lead, counted_per_s = lead_time(memory.launches, fleet, now), rate.value
+    if useful(memory.service_rate.enough, now) == inf:
+        long_s = looked_s(lead.value + lead.deviation, timing)
+        counted_per_s *= share_at_work(memory.samples, long_s, fleet.hints.concurrency / rate.value)
     return Estimates(
         service_rate=rate,
-        lead_time=lead_time(memory.launches, fleet, now),
+        lead_time=lead,
         arrivals=beside_batches(expected, memory.batches, memory.samples, lately_per_s, now),
         usual_per_s=usual(arrivals.history),
         lately_per_s=lately_per_s,
         spread=SPREAD if spread is None else max(SPREAD, spread.mean),
         is_proven=is_proven(memory.service_rate, memory.counted, fleet, timing),
+        counted_per_s=counted_per_s,
         at_once=begun,
         unbegun_s=unbegun_s(memory.service_rate, memory.samples, rate.value, begun),
         queues=_forecast_each(memory, fleet, timing, now) if fleet.shared else (),

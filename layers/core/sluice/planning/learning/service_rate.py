@@ -4,7 +4,8 @@
 
 Both sums fade, and the hint counts as the evidence of w messages, one or less. Which units were busy:
 
-    - where messages waited throughout and nothing was draining, all in service;
+    - where messages waited throughout and nothing was draining, all in service, or those in flight where some units
+      took no message all the time;
     - where a message takes longer than a metric's period, as many as the messages in flight occupy (Little's law),
       since backlog and completions are out of step there;
     - the same while next to nothing is known, and in a fleet of a few units whose messages take long enough for ticks
@@ -29,7 +30,7 @@ from sluice.model.planning import CountState, Estimate, Measure, QueueSample, Ra
 from sluice.model.timing import Timing
 from sluice.model.usage import Throughput
 from sluice.planning.learning import redeliveries
-from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, at_work, covering
+from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, are_some_idle, at_work, covering
 from sluice.planning.learning.count_filter import DEFAULT_WEIGHT, is_overdue, messages_known
 from sluice.planning.learning.odd_periods import run_of, run_unseen, weighed
 from sluice.planning.learning.service_spread import learn_spread
@@ -309,7 +310,8 @@ def _busy_s(
     if not all(sample.steady for sample in during):
         return 0.0
     if all(sample.visible > 0 for sample in during):
-        return _integral(during, start_at, end_at, lambda sample: min(sample.working, most))
+        of = _busy if are_some_idle(during, _message_s(estimate, fleet)) else attrgetter("working")
+        return _integral(during, start_at, end_at, lambda sample: min(of(sample), most))
     if estimate is not None and estimate.weight >= FOUNDED:
         return _busy_of_few_s(during, period, count, estimate, places)
     return _busy_at_first_s(during, end_at - start_at, count, places)

@@ -6,8 +6,9 @@ wait for all units:
 
     in flight    A unit that has been in service for a lead time holds a message while there is one for it. Where twice
                  as many as hold one, and three at least, hold none, more would hold none either. Fewer idle units may
-                 be some that take nothing: then each more brings its share. Messages that take less than a second are
-                 seldom in flight when a tick looks, and show nothing here.
+                 be some that take nothing: then each more brings its share. So may the idle ones of a few units by
+                 chance: then twice as many are tried. Where more held one minutes ago, units that did have left.
+                 Messages that take less than a second are seldom in flight when a tick looks, and show nothing here.
                  https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagegroupid-property.html
     completed    Clearly more units completed hardly more than fewer did, beyond chance. How few are enough is then
                  tried: half of them at a time, or of the fewest that may have completed as much in any period, until
@@ -65,9 +66,12 @@ def learn_in_flight(
         message_s: what a message takes, in seconds.
     """
     found = units_at_work(samples, long_s, message_s)
-    if found is not None and found[0] > 0.0:
-        return by_units_at_work(enough, *found, samples[-1].at)
     enough = known(enough, samples[-1].at) if samples else enough
+    if found is not None and found[0] > 0.0:
+        is_sought = enough is None or (enough.per_s is None and enough.is_open)
+        if is_sought and max(map(at_work, samples)) > (1.0 + CLEAR) * found[0]:
+            return enough  # so many are not all that can be at work: others were, and have left
+        return by_units_at_work(enough, *found, samples[-1].at)
     if enough is None or enough.per_s is not None or enough.is_open:
         return enough
     newest = samples[-1] if samples else None
@@ -86,7 +90,8 @@ def by_units_at_work(enough: Enough | None, busy: float, there: float, at: float
             return replace(enough, units=max(enough.units, busy), more=there, at=at)
     if there - busy < max(FEW, TWICE * busy) or (enough is not None and busy < (1.0 - CLEAR) * enough.units):
         return enough
-    return Enough(busy, at, there)
+    by_chance = busy > (there - LIKELY * sqrt(there)) / TWICE  # if every second unit takes nothing
+    return Enough(busy, at, there, is_open=by_chance)
 
 
 def at_work_by_metrics(
