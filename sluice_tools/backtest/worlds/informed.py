@@ -1,9 +1,12 @@
-"""What is late in a world although a change is known as soon as anything shows it.
+"""What is late or dear in a world before anything shows what it is like.
 
 Some worlds change: the level of arrivals, or what messages take. No policy knows of it before something shows it, and a
 launch then takes its time. `Informed` is Sluice with that knowledge: from the first tick at which the change shows it
 wants at least what that asks for. What is late with it is late before the change can be known, or before a launch can
 help. What more is late with Sluice is what its learning takes.
+
+What a new fleet does not know costs as well: what messages and launches take, which hints would tell, and what only the
+metrics of some minutes show.
 
     .venv/bin/python -m sluice_tools.backtest.worlds.informed --seeds 3
 """
@@ -18,10 +21,15 @@ from sluice_tools.backtest.policies import make
 from sluice_tools.backtest.simulator import Policy, Sight, Step, simulate
 from sluice_tools.backtest.traces import Trace
 from sluice_tools.backtest.worlds.catalogue import HOUR_S, WORLDS
+from sluice_tools.backtest.worlds.world import bound_hours
 
 LEVEL_KNOWN_S = 10.0, 600.0  # from and until when in each hour its level is answered; then all is left to Sluice
 
-KNOWN_MINUTES = 30  # by then it is known that no more instances help
+# Worlds that cost more than twice their bound, and by when metrics have shown why: no more instances help;
+# messages in flight are not at work.
+KNOWN_MINUTES = {"capped-downstream": 30, "back-off": 15}
+FIRST_BURSTS = ("delayed", "idle-without-metrics", "first-burst")  # of which an unknown fleet's first burst is a part
+HINTED = "sluice:hinted=yes"
 
 type Needed = Callable[[Sight, Conditions, Trace], float]
 
@@ -112,23 +120,42 @@ def table(seeds: Sequence[int]) -> list[str]:
     return rows
 
 
-def hours_before_it_is_known(seed: int) -> tuple[float, float]:
-    """Instance-hours of Sluice in `capped-downstream`: of the first half hour, and of the rest."""
-    world = WORLDS["capped-downstream"]
+def hours_before_it_is_known(name: str, seed: int) -> tuple[float, float]:
+    """Instance-hours of Sluice in a world of `KNOWN_MINUTES`: of these minutes, and of the rest."""
+    world, minutes = WORLDS[name], KNOWN_MINUTES[name]
     line = simulate(world.trace(seed), make("sluice"), world.conditions_of(seed), world.behaviour).timeline
     hours = (line.working + line.launching) * MINUTE_S / HOUR_S
-    return float(hours[:KNOWN_MINUTES].sum()), float(hours[KNOWN_MINUTES:].sum())
+    return float(hours[:minutes].sum()), float(hours[minutes:].sum())
+
+
+def costs(name: str, seed: int) -> tuple[float, float]:
+    """The cost in a world, in multiples of its bound: with Sluice, and where its fleet has both hints."""
+    world, hours = WORLDS[name], []
+    for policy in (world.spec("sluice"), HINTED):
+        run = simulate(world.trace(seed), make(policy), world.conditions_of(seed), world.behaviour)
+        hours.append(run.instance_hours)
+    bound = bound_hours(world, seed)
+    return hours[0] / bound, hours[1] / bound
+
+
+def cost_table(seeds: Sequence[int]) -> list[str]:
+    """A row for each world of which a first burst is a part: what it costs, and what it does with both hints."""
+    rows = ["| world | cost | cost with both hints |", "|---|---:|---:|"]
+    for name in FIRST_BURSTS:
+        unknown, hinted = zip(*(costs(name, seed) for seed in seeds), strict=True)
+        rows.append(f"| `{name}` | {_listed(unknown)} | {_listed(hinted)} |")
+    return rows
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description="Print what is late in worlds that change.")
+    """Print what is late and what is dear, and what of it is so before anything can be known."""
+    parser = argparse.ArgumentParser(description="Print what is late or dear in worlds before something is known.")
     parser.add_argument("--seeds", type=int, default=3, help="seeds from 1 on (default 3)")
     seeds = range(1, parser.parse_args().seeds + 1)
-    print("\n".join(table(seeds)))
-    first, rest = zip(*map(hours_before_it_is_known, seeds), strict=True)
-    hours = f"{_listed(first)} instance-hours in the first {KNOWN_MINUTES} minutes, {_listed(rest)} then"
-    print(f"\n`capped-downstream`: {hours}")
+    print("\n".join([*table(seeds), "", *cost_table(seeds), ""]))
+    for name, minutes in KNOWN_MINUTES.items():
+        first, rest = zip(*(hours_before_it_is_known(name, seed) for seed in seeds), strict=True)
+        print(f"`{name}`: {_listed(first)} instance-hours in the first {minutes} minutes, {_listed(rest)} then")
 
 
 def _listed(hours: Sequence[float]) -> str:

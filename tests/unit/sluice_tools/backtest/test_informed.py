@@ -20,12 +20,31 @@ def test_changes_are_of_worlds_that_there_are() -> None:
     assert {change.world for change in informed.CHANGES} <= set(WORLDS)
 
 
-def test_main_prints_a_row_for_each_change(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """By seed, and what the first half hour of the limited database cost."""
+def test_costs_when_a_fleet_has_both_hints() -> None:
+    """The first burst of a fleet that is not known takes more than what is left of it with hints."""
+    unknown, hinted = informed.costs("first-burst", 1)
+    assert unknown == pytest.approx(2.6, abs=0.1)
+    assert hinted == pytest.approx(1.5, abs=0.1)
+
+
+def test_hours_before_it_is_known() -> None:
+    """Most of what back-off costs is that of the first quarter of an hour; the rest is one unit for two hours."""
+    first, rest = informed.hours_before_it_is_known("back-off", 1)
+    assert first == pytest.approx(4.7, abs=0.2)
+    assert rest == pytest.approx(2.0, abs=0.1)
+
+
+def test_main_prints_a_row_for_each_world(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """By seed: what is late, what is dear, and what was so before it could be known."""
     monkeypatch.setattr("sys.argv", ["informed", "--seeds", "2"])
     monkeypatch.setattr(informed, "late_shares", lambda _, seed: (0.1 * seed, 0.0))
-    monkeypatch.setattr(informed, "hours_before_it_is_known", lambda seed: (10.0 + seed, 20.0))
+    monkeypatch.setattr(informed, "costs", lambda _, seed: (2.0 * seed, 1.5))
+    monkeypatch.setattr(informed, "hours_before_it_is_known", lambda _, seed: (10.0 + seed, 20.0))
     informed.main()
     printed = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[1:3] for line in printed[2:5]] == [["10.0%, 20.0%", "0.0%, 0.0%"]] * 3
-    assert printed[-1] == "`capped-downstream`: 11.0, 12.0 instance-hours in the first 30 minutes, 20.0, 20.0 then"
+    assert printed[8:11] == [f"| `{name}` | 2.0, 4.0 | 1.5, 1.5 |" for name in informed.FIRST_BURSTS]
+    assert printed[12:] == [
+        "`capped-downstream`: 11.0, 12.0 instance-hours in the first 30 minutes, 20.0, 20.0 then",
+        "`back-off`: 11.0, 12.0 instance-hours in the first 15 minutes, 20.0, 20.0 then",
+    ]
