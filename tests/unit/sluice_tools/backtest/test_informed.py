@@ -4,6 +4,7 @@ import pytest
 
 from sluice_tools.backtest.worlds import informed
 from sluice_tools.backtest.worlds.catalogue import WORLDS
+from sluice_tools.sources import CHECKOUT
 
 
 def test_late_shares_when_a_hint_is_wrong() -> None:
@@ -12,6 +13,15 @@ def test_late_shares_when_a_hint_is_wrong() -> None:
     late, known = informed.late_shares(change, 3)
     assert late == pytest.approx(0.133, abs=0.01)
     assert known == 0.0
+
+
+def test_page_has_what_the_command_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of the two worlds that are simulated within a second each."""
+    page, seeds = (CHECKOUT / "docs/backtest.md").read_text(encoding="utf-8").splitlines(), (1, 2, 3)
+    monkeypatch.setattr(informed, "FIRST_BURSTS", ("first-burst",))
+    monkeypatch.setattr(informed, "CHANGES", informed.CHANGES[:1])
+    assert informed.cost_table(seeds)[-1] in page
+    assert informed.table(seeds)[-1] in page
 
 
 def test_changes_are_of_worlds_that_there_are() -> None:
