@@ -82,18 +82,21 @@ def sentences(path: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, text
 
 
+@pytest.mark.slow
 def test_pages_when_their_words_are_looked_up() -> None:
     """Only the glossary's words, and those of the field."""
     found = [problem for path in PAGES for problem in problems(path, Text.PAGE)]
     assert not found, "\n".join(found)
 
 
+@pytest.mark.slow
 def test_code_when_its_words_are_looked_up() -> None:
     """Names, docstrings, comments and texts have no private word."""
     found = [problem for path in CODE for problem in problems(path, Text.CODE)]
     assert not found, "\n".join(found)
 
 
+@pytest.mark.slow
 def test_log_lines_errors_and_help_when_their_words_are_looked_up() -> None:
     """Sentences in the code that is deployed, and in the commands, are as plain as the documents are."""
     paths = [path for path in CODE if path.startswith(("layers/", "functions/", "sluice_tools/commands/"))]

@@ -28,6 +28,7 @@ def looks(*of_units: tuple[int, int]) -> tuple[QueueSample, ...]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [6, 9])
 def test_late_when_a_third_of_the_instances_takes_nothing(seed):
     """Two of six at work by chance was taken for all that can be: 61% and 63% of four hours' messages were late."""

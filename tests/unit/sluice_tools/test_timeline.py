@@ -10,6 +10,8 @@ from sluice_tools.demo.acts import ACTS
 from sluice_tools.demo.timeline import ActSpan, Wait, draw
 from sluice_tools.demo.watcher import Sample
 
+pytestmark = pytest.mark.slow
+
 START = 1_800_000_000.0
 # Of a recorded demo, in seconds: acts 4 and 5, and 6 and 7, begin close to each other.
 RECORDED = (26.0, 26.0, 21.0, 9.0, 22.0, 10.0, 12.0, 76.0)

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 from sluice_tools.cfn import Template
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 UNIT = "consumer.service"
 PARAMETERS = {"unit": UNIT, "container": "", "executionTimeout": "900"}

@@ -220,6 +220,7 @@ def test_texts_when_collected_are_of_every_part() -> None:
     assert len(texts()) > 400
 
 
+@pytest.mark.slow
 def test_texts_when_they_count() -> None:
     """One is one and has "is"; all else is many."""
     many = rf"(?<![\d.,:])1 (more )?({'s|'.join(NOUNS)}s|retries)\b"

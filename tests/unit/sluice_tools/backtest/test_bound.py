@@ -206,6 +206,7 @@ def of_morning(request: pytest.FixtureRequest) -> tuple[Conditions, Bound]:
     return world, bound_of(MORNING, world)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [*DEFAULT, "fixed:scale=0.6", "keda:queue_share=0.25", "little:beta=2.0"])
 def test_bound_when_policies_run_on_a_morning(spec: str, of_morning: tuple[Conditions, Bound]) -> None:
     """Six hours with a flash crowd: no policy without a late message costs less than the bound."""

@@ -21,6 +21,8 @@ from sluice_tools.backtest.simulator import simulate
 from sluice_tools.backtest.study import settings
 from sluice_tools.backtest.traces import Trace
 
+pytestmark = pytest.mark.slow
+
 DAY = Trace("day", np.random.default_rng(4).poisson(20.0 + 15.0 * np.sin(np.arange(400) / 60.0)).astype(np.int64))
 CONDITIONS = Conditions(seconds_per_message=10.0)
 SPECS = [*settings("wpa")[:18:2], *settings("fixed"), *settings("little")[::9], *settings("target-tracking")[::16]]

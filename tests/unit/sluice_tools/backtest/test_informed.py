@@ -15,6 +15,7 @@ def test_late_shares_when_a_hint_is_wrong() -> None:
     assert known == 0.0
 
 
+@pytest.mark.slow
 def test_page_has_what_the_command_prints(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rows of the two worlds that are simulated within a second each."""
     page, seeds = (CHECKOUT / "docs/backtest.md").read_text(encoding="utf-8").splitlines(), (1, 2, 3)

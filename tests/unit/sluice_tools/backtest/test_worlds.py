@@ -543,6 +543,7 @@ def test_sluice_when_a_burst_is_the_first_that_it_sees(seed: int) -> None:
     assert run.cost <= 3.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 3])
 def test_sluice_when_consumers_prefetch(seed: int) -> None:
     """What waits in an instance is worked off like what waits in the queue, and is no reason to keep others idle.

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import shlex
 
+import pytest
+
 from sluice_tools import cli
 from sluice_tools.commands import docs
 from sluice_tools.commands.frame import ExitCode
 from tests.support.pasted import shell_blocks
+
+pytestmark = pytest.mark.slow
 
 PROGRAMS = (".venv/bin/sluice ", "sluice ")
 

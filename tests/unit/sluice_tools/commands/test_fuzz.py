@@ -30,6 +30,8 @@ from tests.support.account_world import sound
 from tests.support.command_line import set_up_caller
 from tests.support.stack_functions import StackFunctions
 
+pytestmark = pytest.mark.slow
+
 INPUTS = int(os.environ.get("SLUICE_FUZZ_INPUTS", "250"))
 SEED = os.environ.get("SLUICE_FUZZ_SEED", "1")
 DOCUMENTED = {ExitCode.DONE, ExitCode.BAD, ExitCode.USAGE, ExitCode.UNREACHABLE, ExitCode.INTERRUPTED}
