@@ -113,7 +113,10 @@ def by_sums() -> list[str]:
     back = RedeliveryMemory(history=History(60.0, 600.0, (1.0, 2.0) * 15), suspects=((3000.0, 3.0, 5.0),))
     came = list(arrived_by_age(QueueMemory("orders", arrivals=minutes), back, Timing(), 3600.0, 600.0))
     queues = [QueueDemand(name, level, [(60.0, 90.0)], 60.0, 90.5) for name, level in (("a", 1), ("b", 0), ("c", 0))]
-    return [repr(came), repr(needs(queues, Supply(working=0.0, places=1.0, busy=0.0, rate_per_s=1.0), 30.0))]
+    return [
+        repr(came),
+        repr(needs(queues, Supply(working=0.0, places=1.0, busy=0.0, rate_per_s=1.0, tick_s=10.0), 30.0)),
+    ]
 
 
 type Compiled = tuple[dict[tuple[Any, ...], list[Any]], list[list[Any]], list[str]]
