@@ -132,10 +132,15 @@ class MarkedBatchClaim:
     _record: BatchClaimRecord | None = None  # as it stands, if it does
 
     def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
-        """Write the record."""
+        """Write the record. Where others' claims cannot be read nothing is sent, and nothing is left in doubt by it."""
         record = BatchClaimRecord(self.fleet, self.name, self.now(), self.until, tuple(message_ids))
         self.ports.ledger.send_claims.record_batch_claim(record)
-        claims = claims_by(record, self.ports.ledger.send_claims, self.again)
+        try:
+            claims = claims_by(record, self.ports.ledger.send_claims, self.again)
+        except PortError:
+            with suppress(PortError):
+                self.ports.ledger.send_claims.record_batch_claim(replace(record, claimed=()))
+            raise
         self._record = replace(record, claimed=_granted(claims))
         return claims
 

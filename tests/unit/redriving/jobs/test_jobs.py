@@ -337,6 +337,18 @@ def test_run_is_told_of_no_return_when_a_later_one_sent_the_message() -> None:
     assert (first.progress.sent_count, first.progress.returned_count) == (0, 0)
 
 
+def test_run_sends_all_when_the_one_before_could_not_read_the_claims_of_others() -> None:
+    """That sent nothing, and so nothing is in doubt once the invocation that wrote its claim is gone."""
+    world = World()
+    world.quarantine("a", "b")
+    refused = failing(world, "claims_of", TryLaterError("slow down"))
+    job = world.work(create_job(world.ports, world.fleet, ALL, world.job()), refused, budget_s=1.0)
+    assert (job.progress.failed_count, world.bodies()) == (2, [])
+    world.now += SOON + 1.0
+    second = world.work(create_job(world.ports, world.fleet, ALL, world.job(id="job-2")))
+    assert (second.progress.doubtful_count, world.bodies()) == (0, ["a", "b"])
+
+
 def test_run_is_done_when_a_producer_sends_the_bodies_of_its_canaries_again() -> None:
     """They fail and SQS moves them: equal bodies are messages of their own, and not what came back of this redrive."""
     world = World(fleet(canary_wait_s=600))
