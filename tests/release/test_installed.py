@@ -242,7 +242,7 @@ def test_nothing_is_lost_when_upgraded_amid_a_drain_and_a_redrive(
     assert old.keys() == layers(deployed).keys()
     assert all(arns != old[name] for name, arns in layers(deployed).items())
     after = ports.ledger.planner_state.memory(FLEET)
-    assert after.unread == ()
+    assert after.from_ledger.unread == ()
     assert after.learned_at >= before.learned_at > 0
     assert before.launches.reported
     assert after.launches.reported

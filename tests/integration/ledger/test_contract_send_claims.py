@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sluice.model.redriving import BatchClaimRecord, Claim
 from sluice.ports.ledger import Ledger
 from sluice.ports.ledger.send_claims import SEND_CLAIM_KEPT_S
-from sluice.redriving.sender import claims_by
+from sluice.redriving.sending_claims import claims_by
 from tests.integration.ledger.samples import AT, FLEET
 
 

@@ -15,7 +15,7 @@ from sluice.ports.stack import Ports
 from sluice.redriving.jobs.lifecycle import create_job
 from sluice.redriving.jobs.rounds import ROUNDS_BEGIN_WITHIN_S
 from sluice.redriving.jobs.rules import SendReport, folded, joined
-from sluice.redriving.sender import claims_by
+from sluice.redriving.sending_claims import claims_by
 from tests.support.redrive_jobs import changed_job, redrive_job
 from tests.support.redrive_worlds import World, fleet, letter, text
 

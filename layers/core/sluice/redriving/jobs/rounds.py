@@ -25,7 +25,8 @@ from sluice.ports.errors import PortError
 from sluice.redriving.jobs.rules import SendReport
 from sluice.redriving.jobs.sending import BATCH_BYTES_MAX, JobMessage, JobSender, PreparedMessage
 from sluice.redriving.receiving import RECEIVED_BY_CALL, receive_many, show_again
-from sluice.redriving.sender import RoundsClaim, SendResult, known_results, not_claimed, unclaimed
+from sluice.redriving.sender import SendResult, known_results, not_claimed, unclaimed
+from sluice.redriving.sending_claims import RoundsClaim
 
 EMPTY_WAIT_S = 1.0  # a long poll asks every server of SQS: an empty answer means an empty queue
 # No round is begun later than this: whoever pauses a job, or ends the invocation, waits for the rounds under way, some

@@ -27,7 +27,8 @@ from sluice.redriving.failure_groups import describe_source, source_of
 from sluice.redriving.jobs.rules import FifoOrderGuard, SendReport, selects
 from sluice.redriving.letter_history import job_letter_id, remembered
 from sluice.redriving.message_copy import Copy, copy_of
-from sluice.redriving.sender import MarkedBatchClaim, OutgoingMessage, Sender, SendOutcome, SendResult
+from sluice.redriving.sender import OutgoingMessage, Sender, SendOutcome, SendResult
+from sluice.redriving.sending_claims import MarkedBatchClaim
 from sluice.redriving.source_queues import QueueRoute, route_asked_for
 
 # Bodies in memory at once: a batch of 200 messages of 1 MiB would be more than a function has.
