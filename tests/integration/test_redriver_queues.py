@@ -108,10 +108,15 @@ class World:
         marks = {key: text(value) for key, value in attributes.items()}
         fifo = {"message_group": group, "deduplication": f"{name}-{body}"} if self.fleet.fifo else {}
         queue.put(url, body, attributes=marks, **fifo)
+        self.give_back(name)
+        assert body not in self.bodies(name)
+
+    def give_back(self, name: str) -> None:
+        """What waits in a queue is received and given back until SQS dead-letters it."""
+        url, queue = self.url(name), self.ports.queue
         for _ in range(4):
             for message in queue.receive(url, 1, 30):
                 queue.hide(url, message.receipt, 0)
-        assert body not in self.bodies(name)
 
     def stamp(self, dead: str, body: str, source: str | None, cause: str = "Broken: it is") -> str:
         """A dead letter that its consumer has put into a dead-letter queue, and stamped or not; its id."""
@@ -189,19 +194,23 @@ def test_batch_is_settled_in_turn_when_nothing_tells_where_one_of_it_came_from(f
     assert (world.bodies(first), list(world.held())) == (["a", "d"], ["x", "c"])
 
 
-@pytest.mark.parametrize("room", [True, False])
-def test_retry_that_comes_back_goes_first_when_another_queues_letter_is_between(room: bool) -> None:
-    """Also where it had no room for Sluice's attributes, and is known by its body alone."""
+def retried_once(room: bool) -> World:
+    """One FIFO dead-letter queue of two queues: `u1` is retried, another queue's letter and `u2` are behind it."""
     world = World(a_fleet(shared=True, fifo=True))
     full = {} if room else {f"a{number}": "x" for number in range(10)}
     world.fail("urgent", "u1", **full)
     world.fail("other", "o1")
     world.fail("urgent", "u2")
     world.poll("dead")
+    return world
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_retry_that_comes_back_goes_first_when_another_queues_letter_is_between(room: bool) -> None:
+    """Also where it had no room for Sluice's attributes, and is known by its body alone."""
+    world = retried_once(room)
     assert world.bodies("urgent") == ["u1"]
-    for _ in range(4):
-        for message in world.ports.queue.receive(world.url("urgent"), 1, 30):
-            world.ports.queue.hide(world.url("urgent"), message.receipt, 0)
+    world.give_back("urgent")
     assert world.bodies("dead") == ["u1", "o1", "u2", "u1"]
     world.now += SETTLED_S
     world.poll("dead")
@@ -211,15 +220,8 @@ def test_retry_that_comes_back_goes_first_when_another_queues_letter_is_between(
 @pytest.mark.parametrize("room", [True, False])
 def test_retry_that_comes_back_goes_first_also_when_its_next_retry_could_not_be_sent(room: bool) -> None:
     """That retry is remembered before it is sent; another queue's letter is between."""
-    world = World(a_fleet(shared=True, fifo=True))
-    full = {} if room else {f"a{number}": "x" for number in range(10)}
-    world.fail("urgent", "u1", **full)
-    world.fail("other", "o1")
-    world.fail("urgent", "u2")
-    world.poll("dead")
-    for _ in range(4):
-        for message in world.ports.queue.receive(world.url("urgent"), 1, 30):
-            world.ports.queue.hide(world.url("urgent"), message.receipt, 0)
+    world = retried_once(room)
+    world.give_back("urgent")
     world.now += SETTLED_S
 
     def fails(call: Call) -> Fault | None:
