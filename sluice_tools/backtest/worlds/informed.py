@@ -8,12 +8,16 @@ help. What more is late with Sluice is what its learning takes.
 What a new fleet does not know costs as well: what messages and launches take, which hints would tell, and what only the
 metrics of some minutes show.
 
+And where nothing comes but batches, an instance that is launched for one is paid for its boot before it begins a
+message. `KnownBatch` says what that costs at the least: it knows how many messages each batch has the moment it is
+there, and the best number of messages for one launch in hindsight.
+
     .venv/bin/python -m sluice_tools.backtest.worlds.informed --seeds 3
 """
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 from sluice_tools.backtest.conditions import MINUTE_S, Conditions
@@ -23,6 +27,7 @@ from sluice_tools.backtest.traces import Trace
 from sluice_tools.backtest.worlds.catalogue import HOUR_S, WORLDS
 from sluice_tools.backtest.worlds.world import bound_hours
 
+LOOK_S = 10.0  # between two looks, as the deployed planner has it
 LEVEL_KNOWN_S = 10.0, 600.0  # from and until when in each hour its level is answered; then all is left to Sluice
 
 # Worlds that cost more than twice their bound, and by when metrics have shown why: no more instances help;
@@ -30,6 +35,10 @@ LEVEL_KNOWN_S = 10.0, 600.0  # from and until when in each hour its level is ans
 KNOWN_MINUTES = {"capped-downstream": 30, "back-off": 15}
 FIRST_BURSTS = ("delayed", "idle-without-metrics", "first-burst")  # of which an unknown fleet's first burst is a part
 HINTED = "sluice:hinted=yes"
+
+BATCHES = "heavy-tailed-batches-slow-boot"  # whose batches `KnownBatch` is given
+EACH_TRIED = 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0  # messages of a batch for each launch
+LATE_MOST = 0.001  # the share that may be late with the best of them
 
 type Needed = Callable[[Sight, Conditions, Trace], float]
 
@@ -101,6 +110,37 @@ class Informed:
         return step._replace(desired=max(step.desired, ceil(self._change.needed(sight, *self._given))))
 
 
+@dataclass(init=False)
+class KnownBatch:
+    """Launches for all of a batch the moment it is there, and keeps no instance that has nothing to do."""
+
+    name: str = field(default="known-batch", init=False)
+
+    def __init__(self, each: float) -> None:
+        self._each = each
+
+    def begin(self, conditions: Conditions, trace: Trace) -> int:  # noqa: ARG002 - it needs neither
+        """A run begins without instances."""
+        return 0
+
+    def decide(self, sight: Sight) -> Step:
+        """So many launches that each has its share of what waits; nothing that is idle when nothing waits."""
+        waiting, next_s = sight.visible(), sight.now + LOOK_S
+        if not waiting:
+            return Step(ceil(sight.in_flight()), next_s)
+        if sight.working:
+            return Step(sight.desired, next_s)
+        return Step(max(sight.desired, ceil(waiting / self._each)), next_s)
+
+
+def batch_costs(seed: int) -> tuple[float, float]:
+    """Times the work: what Sluice costs in the world of batches, and the cheapest `KnownBatch` that is punctual."""
+    world, conditions = WORLDS[BATCHES], replace(WORLDS[BATCHES].conditions_of(seed), count_noise=0.0)
+    ours = simulate(world.trace(seed), make(world.spec("sluice")), world.conditions_of(seed), world.behaviour)
+    tried = [simulate(world.trace(seed), KnownBatch(each), conditions, world.behaviour) for each in EACH_TRIED]
+    return ours.cost_ratio, min(run.cost_ratio for run in tried if run.late_fraction <= LATE_MOST)
+
+
 def late_shares(change: Change, seed: int) -> tuple[float, float]:
     """The shares of messages that are late in a world: with Sluice, and where it knows of the change."""
     world, shares = WORLDS[change.world], []
@@ -156,10 +196,12 @@ def main() -> None:
     for name, minutes in KNOWN_MINUTES.items():
         first, rest = zip(*(hours_before_it_is_known(name, seed) for seed in seeds), strict=True)
         print(f"`{name}`: {_listed(first)} instance-hours in the first {minutes} minutes, {_listed(rest)} then")
+    ours, known = zip(*(batch_costs(seed) for seed in seeds), strict=True)
+    print(f"`{BATCHES}`: {_listed(ours)} times the work; {_listed(known)} where each batch is known as it arrives")
 
 
-def _listed(hours: Sequence[float]) -> str:
-    return ", ".join(f"{each:.1f}" for each in hours)
+def _listed(figures: Sequence[float]) -> str:
+    return ", ".join(f"{each:.1f}" for each in figures)
 
 
 if __name__ == "__main__":

@@ -45,12 +45,20 @@ def test_hours_before_it_is_known() -> None:
     assert rest == pytest.approx(2.0, abs=0.1)
 
 
+def test_batch_costs_hardly_more_than_with_batches_known_as_they_arrive() -> None:
+    """A boot is paid for each two or three messages, whoever launches once a batch is there."""
+    ours, known = informed.batch_costs(2)
+    assert ours == pytest.approx(2.6, abs=0.05)
+    assert known == pytest.approx(2.2, abs=0.05)
+
+
 def test_main_prints_a_row_for_each_world(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """By seed: what is late, what is dear, and what was so before it could be known."""
     monkeypatch.setattr("sys.argv", ["informed", "--seeds", "2"])
     monkeypatch.setattr(informed, "late_shares", lambda _, seed: (0.1 * seed, 0.0))
     monkeypatch.setattr(informed, "costs", lambda _, seed: (2.0 * seed, 1.5))
     monkeypatch.setattr(informed, "hours_before_it_is_known", lambda _, seed: (10.0 + seed, 20.0))
+    monkeypatch.setattr(informed, "batch_costs", lambda seed: (2.0 + seed, 2.0))
     informed.main()
     printed = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[1:3] for line in printed[2:5]] == [["10.0%, 20.0%", "0.0%, 0.0%"]] * 3
@@ -58,4 +66,5 @@ def test_main_prints_a_row_for_each_world(monkeypatch: pytest.MonkeyPatch, capsy
     assert printed[12:] == [
         "`capped-downstream`: 11.0, 12.0 instance-hours in the first 30 minutes, 20.0, 20.0 then",
         "`back-off`: 11.0, 12.0 instance-hours in the first 15 minutes, 20.0, 20.0 then",
+        "`heavy-tailed-batches-slow-boot`: 3.0, 4.0 times the work; 2.0, 2.0 where each batch is known as it arrives",
     ]
