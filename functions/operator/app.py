@@ -15,7 +15,7 @@ from sluice.aws import stack_ports as _ports
 from sluice.operator.service import WIDGET, OperatorService
 from sluice.ports.ledger import OperatorLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.context import MINUTE_S, Answer, Invocation
+from sluice.redriving.context import MINUTE_S, Answer, RedriveInvocation
 from sluice.telemetry import Scope, emit, keep_from
 
 logger = Logger()
@@ -24,7 +24,7 @@ tracer = Tracer(patch_modules=("botocore",))  # patching all that it knows costs
 metrics = Metrics()
 
 
-def service(ports: Ports[OperatorLedger], now: Callable[[], float], invocation: Invocation) -> OperatorService:
+def service(ports: Ports[OperatorLedger], now: Callable[[], float], invocation: RedriveInvocation) -> OperatorService:
     """The service of one invocation, which writes to this function's log."""
     return OperatorService(ports, now, invocation, logger)
 
@@ -43,7 +43,7 @@ def respond(event: object, operator: OperatorService, function_arn: str) -> Answ
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> Answer | str:
     """Lambda's entry: answer one request, then write the metrics."""
-    invocation = Invocation.started(
+    invocation = RedriveInvocation.started(
         context.aws_request_id,
         time.time(),
         context.get_remaining_time_in_millis() / 1000,

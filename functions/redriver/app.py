@@ -16,7 +16,7 @@ from sluice.aws import stack_ports as _ports
 from sluice.notices import Noter
 from sluice.ports.ledger import RedriverLedger
 from sluice.ports.stack import Ports
-from sluice.redriving.context import MINUTE_S, Answer, Invocation, QueueFactsRead
+from sluice.redriving.context import MINUTE_S, Answer, QueueFactsRead, RedriveInvocation
 from sluice.redriving.service import RedriverService
 from sluice.telemetry import Scope, emit, keep_from
 
@@ -28,7 +28,7 @@ metrics = Metrics()
 _facts: QueueFactsRead = {}  # what queues are, for the invocations of this process
 
 
-def service(ports: Ports[RedriverLedger], now: Callable[[], float], invocation: Invocation) -> RedriverService:
+def service(ports: Ports[RedriverLedger], now: Callable[[], float], invocation: RedriveInvocation) -> RedriverService:
     """The service of one invocation, which writes to this function's log."""
     return RedriverService(ports, now, invocation, logger)
 
@@ -37,7 +37,7 @@ def service(ports: Ports[RedriverLedger], now: Callable[[], float], invocation: 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> Answer:
     """Lambda's entry: do what an event asks for, then write the metrics."""
-    invocation = Invocation.started(
+    invocation = RedriveInvocation.started(
         context.aws_request_id,
         time.time(),
         context.get_remaining_time_in_millis() / 1000,

@@ -20,7 +20,7 @@ from sluice.memory import (
 from sluice.model.chain import Step
 from sluice.model.consumers import ConsumerStatus
 from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
-from sluice.redriving.context import Invocation as OperatorInvocation
+from sluice.redriving.context import RedriveInvocation
 from sluice_tools.chaos.drain_away import Part
 from sluice_tools.chaos.drain_events import sweep_event
 from sluice_tools.chaos.drain_scene import LAMBDA_S, RETRIES_S, SKEW_S, STALL_S, SWEEP_S
@@ -122,7 +122,7 @@ class DrainCloud:
 
         def work(now: Callable[[], float]) -> None:
             if "release" in payload:
-                lasts = OperatorInvocation.started(name, now(), 30.0, 60.0, uniform=world.rng.random)
+                lasts = RedriveInvocation.started(name, now(), 30.0, 60.0, uniform=world.rng.random)
                 operator_app.service(world.ports, now, lasts).answer(payload)
             else:
                 self._service(now, now() + LAMBDA_S).respond(payload)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sluice.memory import Change, Command
+from sluice.memory import Command, InstanceChange
 from sluice.model.consumers import ConsumerStatus
 from sluice.model.draining import HookAction
 
 
-def lifecycle_event(action: HookAction, change: Change) -> dict[str, Any]:
+def lifecycle_event(action: HookAction, change: InstanceChange) -> dict[str, Any]:
     """An instance waits at a hook, on its way in or out."""
     launching = change.aws_state.startswith("Pending")
     return {

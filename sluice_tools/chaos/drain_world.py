@@ -14,12 +14,12 @@ from sluice.draining.deadlines import SPOT_NOTICE_S
 from sluice.draining.fleet_directory import FleetDirectory
 from sluice.memory import (
     Call,
-    Change,
     Hook,
+    InstanceChange,
+    LifecycleTransition,
     MemoryGroup,
     MemoryInstances,
     MemoryPorts,
-    Transition,
     faulty_ports,
     memory_ports,
 )
@@ -107,7 +107,7 @@ class World(Stage):
         if scene.other_hook:
             hooks.append(Hook(OTHER_HOOK, timeout_s=300.0, default=HookResult.CONTINUE))
         if scene.launch_hook:
-            hooks.append(Hook(LAUNCH_HOOK, Transition.LAUNCHING, BOOT_HOOK_S))
+            hooks.append(Hook(LAUNCH_HOOK, LifecycleTransition.LAUNCHING, BOOT_HOOK_S))
         self.truth.group.create(
             self.fleet.group,
             max_size=max(10, scene.size),
@@ -170,7 +170,7 @@ class World(Stage):
 
     # ----------------------------------------------------------------- the group and its consumers
 
-    def _watch(self, change: Change) -> None:
+    def _watch(self, change: InstanceChange) -> None:
         """What the group does to an instance, and what follows from it."""
         instance_id, action = change.instance_id, change.action
         self.tell(f"{instance_id} is {change.aws_state}")
@@ -189,7 +189,7 @@ class World(Stage):
         elif change.aws_state.endswith(":Retained"):
             self.counts["retained"] += 1
 
-    def _boot(self, change: Change, action: HookAction) -> None:
+    def _boot(self, change: InstanceChange, action: HookAction) -> None:
         """A new instance is held until its consumer is ready, which some never are."""
         instance_id = change.instance_id
         consumer = self.consumers[instance_id] = self.behaviour.new_consumer(instance_id)
@@ -211,7 +211,7 @@ class World(Stage):
                 talk = partial(self.behaviour.talk, instance_id, consumer, each)
                 self.after(self.rng.uniform(0, REPEAT_S), talk)
 
-    def _begin_to_leave(self, change: Change, action: HookAction) -> None:
+    def _begin_to_leave(self, change: InstanceChange, action: HookAction) -> None:
         """Our hook holds an instance on its way out."""
         instance_id = change.instance_id
         self.counts["drains"] += 1

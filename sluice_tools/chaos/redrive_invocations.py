@@ -12,7 +12,7 @@ from sluice.chains import ChainRunner
 from sluice.memory import Call, Crash, Fault, When
 from sluice.model.redriving import Message
 from sluice.ports.errors import LostAnswerError, NeedsFixError, PortError, TryLaterError
-from sluice.redriving.context import GRACE_S, MARGIN_S, Invocation
+from sluice.redriving.context import GRACE_S, MARGIN_S, RedriveInvocation
 from sluice.redriving.jobs.runner import MoveUse
 from sluice.redriving.jobs.slices import KIND, SLICE_S
 from sluice_tools.chaos.deterministic_threads import Turns
@@ -125,7 +125,7 @@ class Invocations(Traffic):
         def now() -> float:
             return self.now + skew_s
 
-        invocation = Invocation(
+        invocation = RedriveInvocation(
             name=f"invocation-{number}",
             until=ends_at + skew_s + GRACE_S,
             stop_at=min(ends_at - MARGIN_S, self.now + SLICE_S) + skew_s,

@@ -10,7 +10,7 @@ from sluice.config.fleet import LaunchPolicy
 from sluice.consumers.tracker import ConsumerTracker
 from sluice.memory import (
     Hook,
-    Transition,
+    LifecycleTransition,
 )
 from sluice.model.consumers import BootState
 from sluice.model.draining import (
@@ -206,7 +206,9 @@ def test_new_instance_is_left_alone_when_a_launch_hook_holds_it_before_the_warm_
 
 def test_boot_is_let_into_the_warm_pool_when_its_consumer_is_ready() -> None:
     """The sweep tells a new instance from one that goes back: it is not lost, and its launch hook is completed."""
-    day = with_warm_pool(launch_hook := Hook("sluice-ready", Transition.LAUNCHING, timeout_s=600), hook="sluice-ready")
+    day = with_warm_pool(
+        launch_hook := Hook("sluice-ready", LifecycleTransition.LAUNCHING, timeout_s=600), hook="sluice-ready"
+    )
     (instance_id,) = day.instances()
     tracker = ConsumerTracker(day.ports, day.fleet, day.clock)
     held = Instance(instance_id, Lifecycle.OUT_OF_SERVICE, "Warmed:Pending:Wait", launched_at=START)

@@ -145,7 +145,7 @@ def test_button_of_the_widget_releases_and_is_answered_as_html() -> None:
     pages = []
     for fleet in ("orders", "nobody"):
         payload = {"release": {"fleet": fleet, "instance_id": instance_id}, "widgetContext": {"theme": "dark"}}
-        limits = context.Invocation(f"press-{fleet}", day.now + 30, day.now + 25, day.wait, lambda: 0.5)
+        limits = context.RedriveInvocation(f"press-{fleet}", day.now + 30, day.now + 25, day.wait, lambda: 0.5)
         pages.append(operator_app.respond(payload, operator_app.service(day.seen, day.clock, limits), "arn"))
     assert isinstance(pages[0], str)
     assert isinstance(pages[1], str)

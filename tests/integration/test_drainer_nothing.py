@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from sluice.config.fleet import LaunchPolicy
-from sluice.memory import Command, Hook, Transition
+from sluice.memory import Command, Hook, LifecycleTransition
 from sluice.model.draining import CommandStatus, DrainOutcome, DrainState
 from tests.support.drainer_day import START, Day, a_fleet, report
 
@@ -74,7 +74,7 @@ def test_no_zombies_wait_when_every_launch_is_abandoned() -> None:
     day = Day(fleet, size=0)
     group, hook = day.ports.group, fleet.drain
     group.drop(fleet.group)
-    hooks = (Hook(hook.hook, timeout_s=hook.hook_timeout_s), Hook("sluice-ready", Transition.LAUNCHING, 180.0))
+    hooks = (Hook(hook.hook, timeout_s=hook.hook_timeout_s), Hook("sluice-ready", LifecycleTransition.LAUNCHING, 180.0))
     group.create(fleet.group, max_size=10, desired=1, hooks=hooks)
     most = 0
     for _ in range(60):

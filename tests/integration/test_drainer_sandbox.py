@@ -68,7 +68,7 @@ class Yard:
     def release(self, instance_id: str) -> Any:
         """What the operator function answers to the release of an instance."""
         now = time.time()
-        limits = context.Invocation("request", now + 30, now + 25, time.sleep, lambda: 0.5)
+        limits = context.RedriveInvocation("request", now + 30, now + 25, time.sleep, lambda: 0.5)
         operator = operator_app.service(self.ports, time.time, limits)
         return operator.answer({"release": {"fleet": self.name, "instance_id": instance_id}})
 

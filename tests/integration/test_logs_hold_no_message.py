@@ -15,7 +15,7 @@ from sluice.memory import Call, Fault, MemoryPorts, When, faulty_ports, memory_p
 from sluice.model.redriving import QuarantineEntry
 from sluice.ports.errors import TryLaterError
 from sluice.ports.stack import Ports
-from sluice.redriving.context import Invocation
+from sluice.redriving.context import RedriveInvocation
 from tests.support.redrive_worlds import polled
 
 NOW = 1_795_600_000.0
@@ -105,9 +105,9 @@ class Stack:
         at = operator_app.service(ports or self.ports, lambda: self.now, self._invocation())
         return at.answer(event)
 
-    def _invocation(self) -> Invocation:
+    def _invocation(self) -> RedriveInvocation:
         self.now += 1.0
-        return Invocation(f"invocation-{self.now}", self.now + 30, self.now + 25, lambda: 0.5)
+        return RedriveInvocation(f"invocation-{self.now}", self.now + 30, self.now + 25, lambda: 0.5)
 
 
 def entries(stack: Stack) -> tuple[QuarantineEntry, ...]:

@@ -17,7 +17,7 @@ from sluice.draining.service import DrainService
 from sluice.memory import Call, Fault, Hook, MemoryPorts, faulty_ports, memory_ports, queue_url
 from sluice.model.observed import Lifecycle
 from sluice.ports.stack import Ports
-from sluice.redriving.context import Invocation as RedriveInvocation
+from sluice.redriving.context import RedriveInvocation
 from tests.support.redrive_worlds import polled
 
 EVENTS = Path(__file__).parents[2] / "events"

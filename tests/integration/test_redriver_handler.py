@@ -23,7 +23,7 @@ from sluice.model.redriving import Excerpt, Message, QuarantineEntry
 from sluice.ports.errors import NeedsFixError, TryLaterError
 from sluice.ports.stack import Ports
 from sluice.redriving.commands import ANSWER_S
-from sluice.redriving.context import GRACE_S, MARGIN_S, Invocation
+from sluice.redriving.context import GRACE_S, MARGIN_S, RedriveInvocation
 from sluice.redriving.message_copy import first_sent_at
 from sluice.redriving.payloads import read_record
 from sluice.telemetry import Record
@@ -74,7 +74,7 @@ class World:
     def respond(self, asked: object, ports: Ports | None = None, name: str | None = None) -> Any:
         """One invocation; jobs that an operator asks for then go on in their chain for some seconds."""
         self.invocations += 1
-        invocation = Invocation(
+        invocation = RedriveInvocation(
             name=name or f"invocation-{self.invocations}",
             until=self.now + INVOCATION_S + GRACE_S,
             stop_at=self.now + INVOCATION_S - MARGIN_S,
@@ -106,7 +106,7 @@ class World:
         if not isinstance(answered, dict) or "job" not in answered:
             return answered
         asked = {"status": {"fleet": answered["job"]["fleet"], "job_id": answered["job"]["id"]}}
-        invocation = Invocation("status", self.now + 1, self.now + 1, lambda: 0.5)
+        invocation = RedriveInvocation("status", self.now + 1, self.now + 1, lambda: 0.5)
         return operator_app.service(self.ports, lambda: self.now, invocation).answer(asked)
 
     def quarantine(self, *ids: str, group: str = GROUP, cause: str = "UnknownItem: sku-<n>") -> None:
@@ -565,7 +565,7 @@ def test_minute_ends_in_time_when_there_are_too_many_to_check(world: World, log:
 )
 def test_event_is_refused_and_said_when_aws_does_not_send_it(strange: object, world: World, log: StringIO) -> None:
     """Nothing is raised, which Lambda would repeat, and nothing is done."""
-    invocation = Invocation("one", 1, 1, lambda: 0.5)
+    invocation = RedriveInvocation("one", 1, 1, lambda: 0.5)
     answered = app.service(world.ports, lambda: world.now, invocation).respond(strange)
     assert answered["error"].startswith("event: must be an SQS batch")
     line = log.getvalue()

@@ -14,7 +14,7 @@ from sluice.model.redriving import Attribute
 from sluice.ports.errors import LostAnswerError, TryLaterError
 from sluice.ports.stack import Ports
 from sluice.redriving.commands import ANSWER_S
-from sluice.redriving.context import MARGIN_S, Invocation
+from sluice.redriving.context import MARGIN_S, RedriveInvocation
 from sluice.redriving.dead_letters import PAUSED_RECHECK_S
 from sluice.redriving.failure_groups import CAUSE, SOURCE
 from sluice.redriving.jobs.rules import MOVE_COUNT_MIN
@@ -70,7 +70,7 @@ class World:
     def ask(self, event: dict[str, Any], ports: Ports | None = None) -> dict[str, Any]:
         """The answer to an event, by an invocation that begins now."""
         self.invocations += 1
-        invocation = Invocation(
+        invocation = RedriveInvocation(
             name=f"invocation-{self.invocations}",
             until=self.now + SOON,
             stop_at=self.now + SOON - MARGIN_S,

@@ -7,7 +7,7 @@ import pytest
 from functions.operator import app as operator_app
 from functions.redriver import app
 from sluice.model.redrive_jobs import JobState
-from sluice.redriving.context import MARGIN_S, Invocation
+from sluice.redriving.context import MARGIN_S, RedriveInvocation
 from sluice_tools.chaos.redrive_queue import as_record
 from tests.support.redrive_chains import go_on
 from tests.support.redrive_worlds import SOON, World, fleet
@@ -18,7 +18,7 @@ GROUP = {"all": True}
 def asked(world: World, event: dict[str, Any]) -> dict[str, Any]:
     """The answer to an event, by an invocation that begins now."""
     world.invocations += 1
-    invocation = Invocation(
+    invocation = RedriveInvocation(
         name=f"invocation-{world.invocations}",
         until=world.now + SOON,
         stop_at=world.now + SOON - MARGIN_S,

@@ -60,7 +60,7 @@ class Fleet:
         """One invocation, with answers that do not wait."""
         self.invocations += 1
         now = self.world.now()
-        invocation = app.Invocation(f"{self.name}-{self.invocations}", now + 30, now + 25, lambda: 0.5)
+        invocation = app.RedriveInvocation(f"{self.name}-{self.invocations}", now + 30, now + 25, lambda: 0.5)
         if {"Records", "source", "step"}.isdisjoint(event):
             answered = operator_app.service(self.ports, self.world.now, invocation).answer(event)
             if "status" in event:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from functions.redriver import app
 from sluice.config.fleet import parse
 from sluice.memory import memory_ports, queue_url
-from sluice.redriving.context import Invocation
+from sluice.redriving.context import RedriveInvocation
 from sluice.redriving.failure_groups import SOURCE
 from sluice_tools.chaos.redrive_queue import as_record
 from tests.support.redrive_worlds import SOON, START, text
@@ -44,7 +44,7 @@ def test_dead_letters_of_a_shared_queue_go_home_or_stay_in_sight(
             deduplication=f"{index}",
         )
     received = ports.queue.receive(dead, 10, 60)
-    invocation = Invocation("i", START + SOON, START + SOON, lambda: 0.5)
+    invocation = RedriveInvocation("i", START + SOON, START + SOON, lambda: 0.5)
     redriver = app.service(ports, lambda: START, invocation)
     level = app.logger.log_level
     app.logger.setLevel("CRITICAL")

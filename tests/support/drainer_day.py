@@ -19,8 +19,8 @@ from sluice.memory import (
     Decide,
     Fault,
     Hook,
+    LifecycleTransition,
     MemoryPorts,
-    Transition,
     faulty_ports,
     memory_ports,
 )
@@ -124,7 +124,7 @@ class Day:
     def release(self, instance_id: str, fleet: str = "orders") -> Any:
         """An operator releases an instance."""
         self.invocations += 1
-        limits = context.Invocation(f"request-{self.invocations}", self.now + 30, self.now + 25, lambda: 0.5)
+        limits = context.RedriveInvocation(f"request-{self.invocations}", self.now + 30, self.now + 25, lambda: 0.5)
         operator = operator_app.service(self.seen, self.clock, limits)
         try:
             return operator.answer({"release": {"fleet": fleet, "instance_id": instance_id}})
@@ -206,7 +206,7 @@ def report(
 def with_launch_hook() -> Day:
     """A fleet whose instances count once their consumers are ready; the first is on its way."""
     day = Day(a_fleet().model_copy(update={"launch": LaunchPolicy(hook="sluice-ready")}), size=0)
-    ready = Hook("sluice-ready", Transition.LAUNCHING, timeout_s=300)
+    ready = Hook("sluice-ready", LifecycleTransition.LAUNCHING, timeout_s=300)
     day.ports.group.create(day.fleet.group, boot_s=40, hooks=(Hook(day.fleet.drain.hook), ready))
     day.ports.group.set_desired(day.fleet.group, 1)
     day.wait(40)

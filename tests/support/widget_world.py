@@ -9,7 +9,7 @@ from typing import Any
 from functions.operator import app as operator
 from sluice.memory import MemoryPorts, memory_ports
 from sluice.model.redriving import Excerpt, Message, QuarantineEntry
-from sluice.redriving.context import Invocation
+from sluice.redriving.context import RedriveInvocation
 from sluice.widget.service import WidgetService
 from sluice.widget.view import WidgetSettings
 from tests.support.widget_scenes import (
@@ -60,7 +60,7 @@ class World:
 
     def operator(self, event: object) -> object:
         """What the operator function answers."""
-        invocation = Invocation.started(
+        invocation = RedriveInvocation.started(
             f"invocation-{len(self.invoked)}",
             self.clock(),
             60.0,

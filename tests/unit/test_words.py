@@ -1,8 +1,11 @@
-"""No document, template or code uses a private word (tests/support/words.py), but for the exceptions below."""
+"""No document, template or code uses a private word (tests/support/words.py), but for the exceptions below.
+
+And no class of what is deployed has the name of another.
+"""
 
 import ast
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +58,7 @@ def listed(*patterns: str) -> list[str]:
 
 
 PAGES = listed("*.md", "*.yaml", "*.yml", "*.toml", "*.tf", "*.sh", ".ci/*", "Makefile", ":!tests", ":!requirements")
+DEPLOYED = listed("layers/core/sluice/*.py", "functions/*.py")
 CODE = listed("layers/core/sluice/*.py", "functions/*.py", "sluice_tools/*.py", "examples/*.py", "hatch_build.py")
 
 
@@ -104,6 +108,34 @@ def test_log_lines_errors_and_help_when_their_words_are_looked_up() -> None:
     assert len(texts) > 1000
     found = [f"{path}:{line}: {found}" for path, line, text in texts for found in find(text, Text.PAGE)]
     assert not found, "\n".join(found)
+
+
+def shared_names(modules: Mapping[str, str]) -> dict[str, list[str]]:
+    """The names that more than one module gives to a class of its own, with the modules' paths; private ones aside.
+
+    Args:
+        modules: the text of each module by its path.
+    """
+    places: dict[str, list[str]] = {}
+    for path, text in modules.items():
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(path)
+    return {name: paths for name, paths in places.items() if len(paths) > 1}
+
+
+def test_classes_when_their_names_are_compared() -> None:
+    """One word, one meaning: no two modules of what is deployed have a class of the same name."""
+    assert len(DEPLOYED) > 200
+    assert shared_names({path: (ROOT / path).read_text() for path in DEPLOYED}) == {}
+
+
+def test_shared_names_when_two_modules_have_a_class_of_one_name() -> None:
+    """It names the class and both modules; a private class, an imported one, and one inside another are none."""
+    one = "class Queue:\n    class Empty: ...\nclass _Reader: ...\n"
+    other = "from one import Queue\nclass _Reader: ...\nclass Empty: ...\n"
+    assert shared_names({"one.py": one, "other.py": other}) == {}
+    assert shared_names({"one.py": one, "other.py": "class Queue: ...\n"}) == {"Queue": ["one.py", "other.py"]}
 
 
 def test_files_when_listed() -> None:

@@ -55,7 +55,7 @@ log = logging.getLogger("sandbox.ssm")
 
 
 @dataclass(slots=True)
-class Invocation:
+class CommandInvocation:
     """One command on one instance."""
 
     instance_id: str
@@ -83,7 +83,7 @@ class Command:
     execution_timeout_s: float
     reported: str = "Pending"  # the status of the last event about the whole command
     cancelled: threading.Event = field(default_factory=threading.Event)
-    invocations: dict[str, Invocation] = field(default_factory=dict)
+    invocations: dict[str, CommandInvocation] = field(default_factory=dict)
 
     @property
     def expires_at(self) -> float:
@@ -188,7 +188,7 @@ class RunCommand:
             requested_at=time.time(),
             delivery_timeout_s=timeout_s,
             execution_timeout_s=execution_timeout_s,
-            invocations={instance_id: Invocation(instance_id) for instance_id in instance_ids},
+            invocations={instance_id: CommandInvocation(instance_id) for instance_id in instance_ids},
         )
         self._commands[command.id] = command
         answer = {"Command": _public_command(command)}
@@ -218,7 +218,7 @@ class RunCommand:
                 ]
         return [instance_id for instance_id in found if self._managed(instance_id)]
 
-    def _carry_out(self, command: Command, invocation: Invocation) -> None:
+    def _carry_out(self, command: Command, invocation: CommandInvocation) -> None:
         """Deliver one invocation, run it and report; on a thread of its own."""
         machine = self._machines.get(invocation.instance_id)
         if machine is None or not self._deliver(command, machine):
@@ -243,7 +243,7 @@ class RunCommand:
         else:
             self._conclude(command, invocation, "Failed", "Failed")
 
-    def _expire(self, command: Command, invocation: Invocation) -> None:
+    def _expire(self, command: Command, invocation: CommandInvocation) -> None:
         """Nobody answers for it: it ends when it is cancelled, or when both of its timeouts are over."""
         if command.cancelled.wait(max(0.0, command.expires_at - time.time())):
             self._conclude(command, invocation, "Cancelled", "Cancelled")
@@ -259,13 +259,13 @@ class RunCommand:
                 return False
         return not command.cancelled.is_set()
 
-    def _conclude(self, command: Command, invocation: Invocation, status: str, details: str) -> None:
+    def _conclude(self, command: Command, invocation: CommandInvocation, status: str, details: str) -> None:
         with self._lock:
             invocation.ended_at = time.time()
             invocation.status, invocation.details = status, details
         self._tell(command, invocation)
 
-    def _tell(self, command: Command, invocation: Invocation) -> None:
+    def _tell(self, command: Command, invocation: CommandInvocation) -> None:
         """Emit the invocation's status, and the command's where it changed with it."""
         common = {
             "command-id": command.id,
@@ -440,7 +440,7 @@ def _public_command(command: Command) -> dict[str, Any]:
     }
 
 
-def _public_invocation(command: Command, invocation: Invocation, *, with_details: bool) -> dict[str, Any]:
+def _public_invocation(command: Command, invocation: CommandInvocation, *, with_details: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "CommandId": command.id,
         "InstanceId": invocation.instance_id,

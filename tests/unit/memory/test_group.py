@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.memory import Change, Hook, MemoryGroup, Transition
+from sluice.memory import Hook, InstanceChange, LifecycleTransition, MemoryGroup
 from sluice.model.draining import HookAction, HookResult
 from sluice.model.observed import Lifecycle
 from sluice.ports.errors import NeedsFixError, RefusedError
@@ -59,7 +59,7 @@ def test_what_falls_due_happens_in_its_own_time_and_order(groups: MemoryGroup, c
 
 def test_watcher_is_told_as_it_happens(clock: Clock) -> None:
     """With the action that waits, from which a test makes the event."""
-    told: list[Change] = []
+    told: list[InstanceChange] = []
     groups = MemoryGroup(clock, told.append)
     group = groups.create("g", min_size=0, max_size=1, desired=1, hooks=(Hook("drain", timeout_s=60),))
     groups.set_desired(group, 0)
@@ -71,7 +71,7 @@ def test_watcher_is_told_as_it_happens(clock: Clock) -> None:
 
 def test_launch_waits_at_its_hook(groups: MemoryGroup, clock: Clock) -> None:
     """Continued, it works."""
-    group = groups.create("g", boot_s=10, hooks=(Hook("ready", Transition.LAUNCHING, timeout_s=60),))
+    group = groups.create("g", boot_s=10, hooks=(Hook("ready", LifecycleTransition.LAUNCHING, timeout_s=60),))
     groups.set_desired(group, 1)
     clock.now += 10
     assert groups.read(group).instances[0].aws_state == "Pending:Wait"
@@ -81,7 +81,7 @@ def test_launch_waits_at_its_hook(groups: MemoryGroup, clock: Clock) -> None:
 
 def test_launch_is_replaced_when_its_hook_is_abandoned(groups: MemoryGroup, clock: Clock) -> None:
     """As when nobody answers and the hook's default is to abandon."""
-    group = groups.create("g", hooks=(Hook("ready", Transition.LAUNCHING, timeout_s=60),))
+    group = groups.create("g", hooks=(Hook("ready", LifecycleTransition.LAUNCHING, timeout_s=60),))
     groups.set_desired(group, 1)
     (first,) = groups.read(group).instances
     clock.now += 60

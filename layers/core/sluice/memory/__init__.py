@@ -7,7 +7,7 @@ from sluice.memory.clock import Clock
 from sluice.memory.edges import Command, MemoryArchive, MemoryFleets, MemoryInstances, MemorySignals
 from sluice.memory.faults import Call, Crash, Decide, Fault, When, at_call, faulty, faulty_ports
 from sluice.memory.group import MemoryGroup
-from sluice.memory.group_state import Change, Hook, Transition
+from sluice.memory.group_state import Hook, InstanceChange, LifecycleTransition
 from sluice.memory.ledger import memory_ledger
 from sluice.memory.queue import MemoryQueue, queue_url
 from sluice.memory.topic import MemoryTopic
@@ -18,13 +18,14 @@ from sluice.ports.stack import Ports
 
 __all__ = [
     "Call",
-    "Change",
     "Clock",
     "Command",
     "Crash",
     "Decide",
     "Fault",
     "Hook",
+    "InstanceChange",
+    "LifecycleTransition",
     "MemoryArchive",
     "MemoryFleets",
     "MemoryGroup",
@@ -34,7 +35,6 @@ __all__ = [
     "MemorySignals",
     "MemoryTopic",
     "MemoryWorkQueue",
-    "Transition",
     "When",
     "at_call",
     "faulty",

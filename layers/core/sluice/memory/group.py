@@ -10,7 +10,7 @@ from functools import partial
 
 from sluice.memory.clock import Clock
 from sluice.memory.group_lifecycle import GroupLifecycle, action_of, launch_of
-from sluice.memory.group_state import Change, GroupState, Hook, HookWait, Member, Transition
+from sluice.memory.group_state import GroupState, Hook, HookWait, InstanceChange, LifecycleTransition, Member
 from sluice.model.draining import HookAction, HookResult
 from sluice.model.launches import Launch, with_launches
 from sluice.model.observed import GroupReading, Instance, Lifecycle, Membership
@@ -30,7 +30,7 @@ class MemoryGroup:
     def __init__(
         self,
         clock: Clock,
-        watch: Callable[[Change], None] | None = None,
+        watch: Callable[[InstanceChange], None] | None = None,
         launched: Callable[[Launch], None] | None = None,
     ) -> None:
         self._clock = clock
@@ -38,7 +38,7 @@ class MemoryGroup:
         self._groups: dict[str, GroupState] = {}
 
     @property
-    def history(self) -> list[Change]:
+    def history(self) -> list[InstanceChange]:
         """Every change of every instance, oldest first."""
         return self._lifecycle.history
 
@@ -118,7 +118,7 @@ class MemoryGroup:
         for member in list(group.members.values()):
             for wait in member.open_waits():
                 if wait.hook.name == hook:
-                    launching = wait.hook.transition is Transition.LAUNCHING
+                    launching = wait.hook.transition is LifecycleTransition.LAUNCHING
                     wait.result = HookResult.ABANDON if launching else HookResult.CONTINUE
                     self._lifecycle.proceed(group, member, self._clock())
         self._lifecycle.settle(group)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 
 from sluice.memory.clock import Clock
-from sluice.memory.group_state import Change, GroupState, Hook, HookWait, Member, Transition
+from sluice.memory.group_state import GroupState, Hook, HookWait, InstanceChange, LifecycleTransition, Member
 from sluice.model.draining import HookAction, HookResult
 from sluice.model.frozen import replace
 from sluice.model.launches import Launch
@@ -28,13 +28,16 @@ class GroupLifecycle:
     """
 
     def __init__(
-        self, clock: Clock, watch: Callable[[Change], None] | None, launched: Callable[[Launch], None] | None = None
+        self,
+        clock: Clock,
+        watch: Callable[[InstanceChange], None] | None,
+        launched: Callable[[Launch], None] | None = None,
     ) -> None:
         self._clock = clock
         self._watch = watch
         self._launched = launched
         self._numbers = itertools.count(1)
-        self.history: list[Change] = []
+        self.history: list[InstanceChange] = []
 
     def settle_if_due(self, group: GroupState) -> None:
         """Settle a group that nobody has changed; where nothing is due, that costs nothing."""
@@ -89,7 +92,7 @@ class GroupLifecycle:
     def _arrive(self, group: GroupState, member: Member, at: float) -> None:
         """The boot has ended: the launch hooks are next if there are any, else the instance is in service."""
         member.due_up_at = math.inf
-        if hooks := group.hooks_of(Transition.LAUNCHING):
+        if hooks := group.hooks_of(LifecycleTransition.LAUNCHING):
             self._wait(group, member, hooks, "Pending:Wait", at)
         else:
             member.aws_state = "InService"
@@ -99,7 +102,7 @@ class GroupLifecycle:
         """Terminate an instance, or (destination "WarmPool") return it to the warm pool: hooks first."""
         member.due_up_at, member.destination, member.protected = math.inf, destination, False
         member.waits.clear()
-        if hooks := group.hooks_of(Transition.TERMINATING):
+        if hooks := group.hooks_of(LifecycleTransition.TERMINATING):
             # https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pools-eventbridge-events.html
             going = "Warmed:Pending:Wait" if destination == "WarmPool" else "Terminating:Wait"
             self._wait(group, member, hooks, going, at)
@@ -121,7 +124,7 @@ class GroupLifecycle:
         abandoned = HookResult.ABANDON in results
         if not abandoned and None in results:
             return
-        launching = member.waits[0].hook.transition is Transition.LAUNCHING
+        launching = member.waits[0].hook.transition is LifecycleTransition.LAUNCHING
         member.waits.clear()
         if launching and abandoned:
             self.terminate(group, member, at)
@@ -149,7 +152,7 @@ class GroupLifecycle:
         self._record(group, member, at)
 
     def _record(self, group: GroupState, member: Member, at: float, action: HookAction | None = None) -> None:
-        change = Change(at, group.name, member.id, member.aws_state, action, member.destination)
+        change = InstanceChange(at, group.name, member.id, member.aws_state, action, member.destination)
         self.history.append(change)
         if self._launched and member.aws_state == "InService":
             self._launched(replace(launch_of(group, member), ended_at=at))

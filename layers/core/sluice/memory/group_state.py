@@ -9,7 +9,7 @@ from sluice.model.launches import Launch
 from sluice.model.observed import Lifecycle
 
 
-class Transition(StrEnum):
+class LifecycleTransition(StrEnum):
     """The transition that a lifecycle hook delays."""
 
     LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
@@ -21,13 +21,13 @@ class Hook:
     """A lifecycle hook of a group in memory."""
 
     name: str
-    transition: Transition = Transition.TERMINATING
+    transition: LifecycleTransition = LifecycleTransition.TERMINATING
     timeout_s: float = 3_600.0
     default: HookResult = HookResult.ABANDON
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class InstanceChange:
     """An instance came into a state: what a group's activities and events report. `at` is epoch seconds."""
 
     at: float
@@ -105,7 +105,7 @@ class GroupState:
     launch_fault: LaunchFault = field(default_factory=LaunchFault)
     quiet_until: float = -math.inf  # nothing falls due before
 
-    def hooks_of(self, transition: Transition) -> list[Hook]:
+    def hooks_of(self, transition: LifecycleTransition) -> list[Hook]:
         """Its hooks for a transition: an instance waits for every one."""
         return [hook for hook in self.hooks if hook.transition is transition]
 

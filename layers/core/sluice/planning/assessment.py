@@ -8,7 +8,7 @@ from sluice.model.observed import GroupReading, Lifecycle, QueueReading, capacit
 from sluice.model.planning import Estimates, Forecast, Memory, Snapshot
 from sluice.model.timing import Timing
 from sluice.planning.deadlines import need
-from sluice.planning.demand import Due, Knot, QueueDemand, QueueState, demands_of, due, due_by, value
+from sluice.planning.demand import Due, Knot, QueueAtTick, QueueDemand, demands_of, due, due_by, value
 from sluice.planning.launch_cost import (
     MINIMUM_BILLING_S,
     apart_s,
@@ -291,7 +291,7 @@ def _required(
         oldest_s = max((demand.oldest_s for demand in demands if demand.oldest_s is not None), default=None)
         required = Required(needed, oldest_s, by_queue=by_queue)
     else:
-        state = QueueState(snapshot.at, snapshot.queue, memory.as_queue(), memory.redeliveries)
+        state = QueueAtTick(snapshot.at, snapshot.queue, memory.as_queue(), memory.redeliveries)
         owed = due(
             state,
             fleet,

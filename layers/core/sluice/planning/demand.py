@@ -37,7 +37,7 @@ DELAY_MAX_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class QueueState:
+class QueueAtTick:
     """One queue at a tick: what was read of it, and what is remembered."""
 
     at: float  # epoch seconds of the snapshot
@@ -82,7 +82,7 @@ def value(reading: Reading | None) -> float:
 
 
 def due(
-    queue: QueueState,
+    queue: QueueAtTick,
     fleet: Fleet,
     arrivals: Forecast,
     estimates: Estimates,
@@ -163,7 +163,7 @@ def demands_of(
         single = fleet.with_only(source)
         wait_s = planned_wait_s(single.target_wait_s, lead_s, timing)
         wait_s, within_s = waits_of(wait_s, estimates, timing)
-        state = QueueState(snapshot.at, reading, alone)
+        state = QueueAtTick(snapshot.at, reading, alone)
         owed = due(
             state,
             single,
@@ -274,7 +274,7 @@ def ahead(
 # --------------------------------------------------------------------------- what waits, by age
 
 
-def _eldest(queue: QueueState, now: float) -> float | None:
+def _eldest(queue: QueueAtTick, now: float) -> float | None:
     """How long a waiting message can have waited at most, in seconds; None where that is unknown.
 
     The metric is late, but nothing that waits now is older than what was the oldest then; and it arrived after any tick

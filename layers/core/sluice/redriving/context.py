@@ -44,7 +44,7 @@ type QueueFactsRead = dict[str, tuple[float, QueueFacts]]  # by URL: when they w
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
+class RedriveInvocation:
     """How long this invocation may work. Times are epoch seconds."""
 
     name: str  # unique to the invocation
@@ -84,7 +84,7 @@ class RedriveContext:
 
     ports: Ports[RedriverLedger]
     now: Callable[[], float]
-    invocation: Invocation
+    invocation: RedriveInvocation
     log: Log
     records: list[Record] = field(default_factory=list)
     facts: QueueFactsRead = field(default_factory=dict)
