@@ -11,8 +11,10 @@ import botocore.client
 import pytest
 
 from sluice.aws import Clients, ParameterDocuments, SsmFleets
-from sluice.aws.document_copy import CLAIMED_S, DocumentCopy
+from sluice.aws.document_copy import CLAIMED_S, HEAD, PARTITION, PREFIX, DocumentCopy
 from sluice.aws.fleets import CACHED_S, CHECKED_S, LOOKED_S, OVERDUE_S
+from sluice.aws.ledger.forms import RECORD_VERSION
+from sluice.aws.ledger.records import DOCUMENT, DOCUMENTS_HEAD
 from sluice.aws.parameters import StoredDocument
 from sluice.aws.table import Table
 from sluice.ports.aws_services import LoadedFleets
@@ -236,3 +238,65 @@ def test_later_state_stays_when_an_earlier_one_is_written_after_it(stack: Stack)
     assert stack.copy.documents() == {"one": newer, "two": older}
     stack.copy.change({}, ("one", "two"), 15.0)  # who saw them missing had read before the newer one was written
     assert stack.copy.documents() == {"one": newer}
+
+
+def rewrite(stack: Stack, sk: str, changes: dict[str, Any], gone: tuple[str, ...] = ()) -> None:
+    """Put a record of the copy as another version of Sluice would have written it."""
+    table = stack.table.name
+    key = {"pk": {"S": PARTITION}, "sk": {"S": sk}}
+    item = stack.world.client("dynamodb").get_item(TableName=table, Key=key)["Item"]
+    kept = {name: value for name, value in item.items() if name not in gone}
+    stack.world.client("dynamodb").put_item(TableName=table, Item=kept | changes)
+
+
+def test_records_of_the_copy_have_a_version(stack: Stack) -> None:
+    """The head and each document, as every other record of the ledger."""
+    stack.write("one")
+    stack.process().refresh()
+    found = stack.world.client("dynamodb").scan(TableName=stack.table.name)["Items"]
+    versions = {item["sk"]["S"]: item.get(RECORD_VERSION) for item in found}
+    assert versions == {
+        HEAD: {"N": str(DOCUMENTS_HEAD.version)},
+        f"{PREFIX}one": {"N": str(DOCUMENT.version)},
+    }
+
+
+def test_copy_is_read_when_it_was_written_before_it_had_a_version(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A record without one is of version 1. Nothing of it is left out, and a change is written with a version."""
+    stack.write("one", 30)
+    stack.write("two", 30)
+    stack.process().refresh()
+    for sk in (HEAD, f"{PREFIX}one", f"{PREFIX}two"):
+        rewrite(stack, sk, {}, gone=(RECORD_VERSION,))
+    process = stack.process()
+    assert waits(process.load()) == {"one": 30, "two": 30}
+    assert stack.calls["GetParametersByPath"] == 1, "the copy was made once, and is read since"
+    stack.write("one", 90)
+    process.refresh("one")
+    assert waits(process.load()) == {"one": 90, "two": 30}
+    found = stack.world.client("dynamodb").scan(TableName=stack.table.name)["Items"]
+    assert {item["sk"]["S"] for item in found if RECORD_VERSION in item} == {HEAD, f"{PREFIX}one"}
+    assert not caplog.records
+
+
+def test_copy_is_read_as_far_as_known_when_a_later_version_wrote_it(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a return to an earlier release. What is not known is logged: once, however many documents have it."""
+    for name in ("one", "two", "three"):
+        stack.write(name, 30)
+    stack.process().refresh()
+    later, more = {RECORD_VERSION: {"N": str(DOCUMENT.version + 1)}}, {"owner": {"S": "nobody"}}
+    for name in ("one", "two", "three"):
+        rewrite(stack, f"{PREFIX}{name}", later | more)
+    rewrite(stack, HEAD, later)
+    assert waits(stack.process().load()) == {"one": 30, "two": 30, "three": 30}
+    head, *of_documents = [record.getMessage() for record in caplog.records]
+    assert head.startswith("ledger record documents head: the head of the documents' copy is of version 2, and this is")
+    each = "ledger record documents document#one (and 2 more alike): "
+    assert of_documents == [
+        f"{each}the copy of a document is of version 2, and this is version 1: read as far as known",
+        f"{each}attribute owner of the copy of a document is not known and was left out",
+    ]

@@ -9,6 +9,7 @@ A document and the revision are written in one transaction, so that whoever know
 from collections.abc import Iterable, Mapping
 
 from sluice.aws.ledger.keys import PAST_ALL
+from sluice.aws.ledger.records import DOCUMENT, DOCUMENTS_HEAD, all_attributes, attributes
 from sluice.aws.parameters import StoredDocument
 from sluice.aws.table import TRANSACTION_MAX, Item, Table, number, text, typed_all
 from sluice.model.frozen import dataclass
@@ -39,8 +40,8 @@ class DocumentCopy:
         Each tick reads it, and a reading that is not consistent costs half. Who sees an old revision reads documents of
         then or later, and reads the new one a few seconds later.
         """
-        item = self._table.get(_key(HEAD), consistent=False)
-        if item is None or "checked_at" not in item:
+        item = attributes(DOCUMENTS_HEAD, self._table.get(_key(HEAD), consistent=False))
+        if "checked_at" not in item:
             return None
         return CopyHead(int(number(item, "revision")), number(item, "checked_at"))
 
@@ -51,15 +52,15 @@ class DocumentCopy:
             text(item, "sk").removeprefix(PREFIX): StoredDocument(
                 text(item, "data"), int(number(item, "version")), number(item, "modified_at")
             )
-            for item in items
+            for item in all_attributes(DOCUMENT, items)
         }
 
     def claim_check(self, now: float) -> bool:
         """Whether it is for the caller to compare the copy with Parameter Store: one caller in CLAIMED_S."""
         claimed = self._table.update(
             _key(HEAD),
-            "SET #claimed_at = :now",
-            {":now": now, ":due": now - CLAIMED_S},
+            "SET #record_version = :form, #claimed_at = :now",
+            {":form": DOCUMENTS_HEAD.version, ":now": now, ":due": now - CLAIMED_S},
             "attribute_not_exists(#claimed_at) OR #claimed_at <= :due",
         )
         return claimed is not None
@@ -79,7 +80,9 @@ class DocumentCopy:
         writes = [
             self._table.putting(
                 _key(f"{PREFIX}{name}")
-                | typed_all({"data": one.text, "version": one.version, "modified_at": one.modified_at}),
+                | typed_all(
+                    {"data": one.text, "version": one.version, "modified_at": one.modified_at, **DOCUMENT.written}
+                ),
                 "attribute_not_exists(#pk) OR #modified_at <= :at",
                 {":at": one.modified_at},
             )
@@ -91,7 +94,11 @@ class DocumentCopy:
             )
             for name in gone
         ]
-        one_more = self._table.updating(_key(HEAD), "ADD #revision :one", {":one": 1})
+        one_more = self._table.updating(
+            _key(HEAD),
+            "SET #record_version = :form ADD #revision :one",
+            {":form": DOCUMENTS_HEAD.version, ":one": 1},
+        )
         for start in range(0, len(writes), TRANSACTION_MAX - 1):
             self._table.transact_each([*writes[start : start + TRANSACTION_MAX - 1], one_more])
 

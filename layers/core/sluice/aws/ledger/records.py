@@ -95,6 +95,8 @@ FAILURE_GROUP = ItemForm(
 HELD_MESSAGE_GROUP = ItemForm("the held message group", frozenset({"failure_group", "count"}))
 SEND_CLAIM = ItemForm("the send claim", frozenset({"claimant", "claimed_at", "until_at", "sent_at"}))
 CAUSE = ItemForm("the reported cause", frozenset({"cause"}))
+DOCUMENT = ItemForm("the copy of a document", frozenset({"data", "modified_at"}))
+DOCUMENTS_HEAD = ItemForm("the head of the documents' copy", frozenset({"revision", "claimed_at", "checked_at"}))
 
 
 def name_of(item: Item) -> str:
@@ -139,14 +141,22 @@ def readable[T](form: Form[T], items: Iterable[Item]) -> Iterator[T]:
 
 def readable_texts[T](form: Form[T], texts: Iterable[tuple[str, str]]) -> Iterator[T]:
     """The same of texts, each with its record's key. What many records have in common is logged once."""
-    problems: Counter[str] = Counter()
-    first: dict[str, str] = {}
+    return _all_logged(_reads(form, texts))
+
+
+def _reads[T](form: Form[T], texts: Iterable[tuple[str, str]]) -> Iterator[tuple[Read[T], str]]:
     for data, where in texts:
         try:
-            read = _read(form, data, where)
+            yield _read(form, data, where), where
         except NeedsFixError as error:
             logger.warning("left out: %s", error)
-            continue
+
+
+def _all_logged[T](reads: Iterable[tuple[Read[T], str]]) -> Iterator[T]:
+    """What was read of many records, each with its key; what is left out of several of them is logged once."""
+    problems: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for read, where in reads:
         for problem in read.problems:
             first.setdefault(problem, where)
         problems.update(read.problems)
@@ -168,6 +178,11 @@ def attributes(form: ItemForm, item: Item | None) -> Item:
     if item is None:
         return {}
     return logged(form.read(item), name_of(item))
+
+
+def all_attributes(form: ItemForm, items: Iterable[Item]) -> Iterator[Item]:
+    """The same of many items. What they have in common is logged once."""
+    return _all_logged((form.read(item), name_of(item)) for item in items)
 
 
 def list_all[T](table: Table, form: Form[T], fleet: str, prefix: str) -> Iterator[T]:
