@@ -8,14 +8,14 @@ import pytest
 
 from sluice.draining import payloads
 from sluice.draining.payloads import (
-    CommandNotice,
-    HealthNotice,
-    HookNotice,
-    RebalanceNotice,
-    ReportNotice,
-    SpotNotice,
-    SweepNotice,
-    TestNotice,
+    CommandPayload,
+    HealthPayload,
+    HookPayload,
+    RebalancePayload,
+    ReportPayload,
+    SpotPayload,
+    SweepPayload,
+    TestPayload,
 )
 from sluice.model.consumers import ConsumerStatus, Report
 from sluice.model.draining import CommandStatus, HookAction
@@ -32,24 +32,24 @@ LIFECYCLE = {
 }
 
 
-def one(payload: Any) -> payloads.Notice:
-    """The only notice of a payload."""
-    (notice,) = payloads.parse(payload, NOW)
-    return notice
+def one(payload: Any) -> payloads.Payload:
+    """The only payload of an event."""
+    (found,) = payloads.parse(payload, NOW)
+    return found
 
 
 def test_every_drainer_event_is_read_when_it_comes_from_events() -> None:
-    """Each real payload in events/ is one notice of the kind its name says."""
+    """Each real payload in events/ is one of the kind its name says."""
     kinds = {
-        "health": HealthNotice,
-        "launching": HookNotice,
-        "rebalance": RebalanceNotice,
-        "run-command": CommandNotice,
-        "spot": SpotNotice,
-        "sweep": SweepNotice,
-        "terminating": HookNotice,
-        "test-notification": TestNotice,
-        "consumer": ReportNotice,
+        "health": HealthPayload,
+        "launching": HookPayload,
+        "rebalance": RebalancePayload,
+        "run-command": CommandPayload,
+        "spot": SpotPayload,
+        "sweep": SweepPayload,
+        "terminating": HookPayload,
+        "test-notification": TestPayload,
+        "consumer": ReportPayload,
     }
     files = sorted(file for file in EVENTS.glob("drainer-*.json") if file.stem != "drainer-chain-step")
     assert len(files) >= 10
@@ -76,7 +76,7 @@ def test_health_event_names_instances_when_ec2_has_scheduled_something(
     """Each once, by id or ARN; other services, issues and public events name none."""
     event = json.loads((EVENTS / "drainer-health-retirement.json").read_text())
     event["detail"] |= changes
-    assert one(event) == HealthNotice(ids)
+    assert one(event) == HealthPayload(ids)
 
 
 def test_health_event_is_refused_when_its_entities_are_none() -> None:
@@ -90,16 +90,16 @@ def test_health_event_is_refused_when_its_entities_are_none() -> None:
 def test_report_is_read_when_a_consumer_speaks() -> None:
     """The group, the instance, its status, the time, and how many messages it has in flight."""
     event = json.loads((EVENTS / "drainer-consumer-busy.json").read_text())
-    notice = one(event)
+    found = one(event)
     at = 1_795_511_550.0
-    assert notice == ReportNotice("orders-consumers", Report("i-0c0ffee1234567890", ConsumerStatus.BUSY, at, 3))
+    assert found == ReportPayload("orders-consumers", Report("i-0c0ffee1234567890", ConsumerStatus.BUSY, at, 3))
 
 
 def test_report_names_its_consumer_when_its_instance_runs_several() -> None:
     """Its name on its instance, such as its unit's."""
-    notice = one(json.loads((EVENTS / "drainer-consumer-draining.json").read_text()))
-    assert isinstance(notice, ReportNotice)
-    assert (notice.report.consumer, notice.report.status) == ("worker@1.service", ConsumerStatus.DRAINING)
+    found = one(json.loads((EVENTS / "drainer-consumer-draining.json").read_text()))
+    assert isinstance(found, ReportPayload)
+    assert (found.report.consumer, found.report.status) == ("worker@1.service", ConsumerStatus.DRAINING)
 
 
 @pytest.mark.parametrize("name", ["", "*", "a b", "a" * 129, 7, ["a"], "-a", "a\n"])
@@ -130,24 +130,24 @@ def test_terminating_event_is_read_when_it_names_its_destination() -> None:
         "time": "2026-11-24T09:10:05Z",
         "detail": detail,
     }
-    assert one(payload) == HookNotice(
+    assert one(payload) == HookPayload(
         HookAction("consumers", "sluice-drain", "i-1", "token"), 1_795_511_405.0, False, "WarmPool"
     )
 
 
 def test_terminating_event_defaults_when_it_is_of_the_plain_shape() -> None:
     """Events of groups without a warm pool may carry no destination."""
-    notice = one(
+    found = one(
         {"detail-type": "EC2 Instance-terminate Lifecycle Action", "source": "aws.autoscaling", "detail": LIFECYCLE}
     )
-    assert isinstance(notice, HookNotice)
-    assert (notice.destination, notice.at) == ("EC2", NOW)
+    assert isinstance(found, HookPayload)
+    assert (found.destination, found.at) == ("EC2", NOW)
 
 
 @pytest.mark.parametrize("time", ["2099-01-01T00:00:00Z", "yyyy-mm-ddThh:mm:ssZ", None, 5])
 def test_time_is_now_when_the_events_own_is_ahead_or_unreadable(time: object) -> None:
     """A time that cannot be used is no reason to lose the event."""
-    notice = one(
+    found = one(
         {
             "detail-type": "EC2 Spot Instance Interruption Warning",
             "source": "aws.ec2",
@@ -155,7 +155,7 @@ def test_time_is_now_when_the_events_own_is_ahead_or_unreadable(time: object) ->
             "detail": {"instance-id": "i-1"},
         }
     )
-    assert notice == SpotNotice("i-1", NOW)
+    assert found == SpotPayload("i-1", NOW)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_command_status_is_reduced_when_read(aws_status: str, status: CommandSta
         "source": "aws.ssm",
         "detail": detail,
     }
-    assert one(payload) == CommandNotice("i-1", "c-1", status, aws_status)
+    assert one(payload) == CommandPayload("i-1", "c-1", status, aws_status)
 
 
 def test_lifecycle_notification_is_read_when_it_comes_by_sns() -> None:
@@ -190,7 +190,7 @@ def test_lifecycle_notification_is_read_when_it_comes_by_sns() -> None:
         json.loads(text),
         {"Records": [{"Sns": {"Message": text}}]},
     ):
-        assert one(payload) == HookNotice(
+        assert one(payload) == HookPayload(
             HookAction("consumers", "sluice-drain", "i-1", "token"), 1_795_511_405.0, False, "EC2"
         )
 
@@ -207,14 +207,14 @@ def test_test_notification_is_swallowed_when_it_comes_in_any_shape() -> None:
         {"Records": [{"Sns": {"Message": json.dumps(trial)}}]},
         {"detail-type": "EC2 Instance-terminate Lifecycle Action", "source": "aws.autoscaling", "detail": trial},
     ):
-        assert one(payload) == TestNotice()
+        assert one(payload) == TestPayload()
 
 
 def test_batch_is_read_as_far_as_it_goes_when_some_records_are_broken() -> None:
     """One unreadable record does not cost the others."""
     texts = ["not JSON", json.dumps(LIFECYCLE), "[]"]
     records = [{"Sns": {"Message": text}} for text in texts]
-    assert [type(notice) for notice in payloads.parse({"Records": records}, NOW)] == [HookNotice]
+    assert [type(found) for found in payloads.parse({"Records": records}, NOW)] == [HookPayload]
 
 
 @pytest.mark.parametrize(
@@ -266,4 +266,4 @@ def test_payload_is_refused_in_words_when_nothing_can_be_read(payload: object, w
 
 def test_person_can_sweep_when_asking_by_hand() -> None:
     """`{"sweep": true}` does what the schedule does."""
-    assert one({"sweep": True}) == SweepNotice()
+    assert one({"sweep": True}) == SweepPayload()

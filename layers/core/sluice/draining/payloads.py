@@ -1,4 +1,4 @@
-"""What the drainer is invoked with: parse(payload) -> notices, or a PayloadError with every problem.
+"""What the drainer is invoked with: parse(event) -> payloads, or a PayloadError with every problem.
 
 Payload shapes:
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-event-reference.html
@@ -30,7 +30,7 @@ TEST_NOTIFICATION = "autoscaling:TEST_NOTIFICATION"
 
 
 @dataclass(frozen=True, slots=True)
-class HookNotice:
+class HookPayload:
     """An instance waits at a lifecycle hook: a new one if `launching`, else one that is to leave."""
 
     hook: HookAction
@@ -40,7 +40,7 @@ class HookNotice:
 
 
 @dataclass(frozen=True, slots=True)
-class SpotNotice:
+class SpotPayload:
     """EC2 will interrupt a Spot Instance in two minutes."""
 
     instance_id: str
@@ -48,7 +48,7 @@ class SpotNotice:
 
 
 @dataclass(frozen=True, slots=True)
-class RebalanceNotice:
+class RebalancePayload:
     """EC2 says that a Spot Instance runs an elevated risk of interruption."""
 
     instance_id: str
@@ -56,14 +56,14 @@ class RebalanceNotice:
 
 
 @dataclass(frozen=True, slots=True)
-class HealthNotice:
+class HealthPayload:
     """AWS Health says that EC2 has scheduled something for these instances; none for a public event."""
 
     instance_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class CommandNotice:
+class CommandPayload:
     """A Run Command changed its status on one instance."""
 
     instance_id: str
@@ -73,59 +73,66 @@ class CommandNotice:
 
 
 @dataclass(frozen=True, slots=True)
-class TestNotice:
+class TestPayload:
     """Auto Scaling's test of whether its notifications arrive."""
 
     __test__ = False  # not a test for pytest to collect
 
 
 @dataclass(frozen=True, slots=True)
-class SweepNotice:
+class SweepPayload:
     """The schedule asks for a sweep."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReportNotice:
+class ReportPayload:
     """A consumer reports its status."""
 
     group: str
     report: Report
 
 
-type Notice = (
-    HookNotice | SpotNotice | RebalanceNotice | HealthNotice | CommandNotice | TestNotice | SweepNotice | ReportNotice
+type Payload = (
+    HookPayload
+    | SpotPayload
+    | RebalancePayload
+    | HealthPayload
+    | CommandPayload
+    | TestPayload
+    | SweepPayload
+    | ReportPayload
 )
 
 
-def parse(payload: object, now: float) -> tuple[Notice, ...]:
-    """The notices in an invocation's payload.
+def parse(event: object, now: float) -> tuple[Payload, ...]:
+    """The payloads in an invocation's event.
 
     Args:
-        payload: an EventBridge event, or an SNS batch of lifecycle notifications.
+        event: an EventBridge event, or an SNS batch of lifecycle notifications.
         now: epoch seconds; stands for an event's own time where that is missing or lies ahead.
 
     Returns:
-        The notices, mostly one. A batch's unreadable records are left out if others can be read.
+        The payloads, mostly one. A batch's unreadable records are left out if others can be read.
 
     Raises:
         PayloadError: nothing in it can be read.
     """
-    if not isinstance(payload, Mapping):
-        raise PayloadError(f"payload: must be a JSON object, not {type(payload).__name__}")
-    if "release" in payload:
+    if not isinstance(event, Mapping):
+        raise PayloadError(f"payload: must be a JSON object, not {type(event).__name__}")
+    if "release" in event:
         raise PayloadError(
             "release: operators' requests go to the operator function (the stack's output OperatorFunction)"
         )
-    if "Records" in payload:
-        return _batch(payload["Records"], now)
-    if "LifecycleTransition" in payload or payload.get("Event") == TEST_NOTIFICATION:
-        return (_hook(payload, payload.get("Time"), now),)
-    if payload.get("sweep") is True:
-        return (SweepNotice(),)
-    return (_event(payload, now),)
+    if "Records" in event:
+        return _batch(event["Records"], now)
+    if "LifecycleTransition" in event or event.get("Event") == TEST_NOTIFICATION:
+        return (_hook(event, event.get("Time"), now),)
+    if event.get("sweep") is True:
+        return (SweepPayload(),)
+    return (_event(event, now),)
 
 
-def _event(payload: Mapping[str, Any], now: float) -> Notice:
+def _event(payload: Mapping[str, Any], now: float) -> Payload:
     """An EventBridge event, by its detail-type."""
     detail_type = payload.get("detail-type")
     found = _READERS.get(str(detail_type))
@@ -139,17 +146,17 @@ def _event(payload: Mapping[str, Any], now: float) -> Notice:
     return reader(detail if isinstance(detail, Mapping) else {}, payload.get("time"), now)
 
 
-def _batch(records: object, now: float) -> tuple[Notice, ...]:
-    notices: list[Notice] = []
+def _batch(records: object, now: float) -> tuple[Payload, ...]:
+    found: list[Payload] = []
     problems: list[str] = []
     for index, record in enumerate(records if isinstance(records, list) else ()):
         try:
-            notices.extend(parse(_message(record), now))
+            found.extend(parse(_message(record), now))
         except PayloadError as error:
             problems += [f"Records[{index}].{problem}" for problem in error.problems]
-    if not notices:
+    if not found:
         raise PayloadError(*problems or ("Records: must be a list of SNS records",))
-    return tuple(notices)
+    return tuple(found)
 
 
 def _message(record: object) -> object:
@@ -171,16 +178,16 @@ def _parsed(text: object) -> Mapping[str, Any]:
     return message
 
 
-def _hook(detail: Mapping[str, Any], time: object, now: float) -> Notice:
+def _hook(detail: Mapping[str, Any], time: object, now: float) -> Payload:
     if detail.get("Event") == TEST_NOTIFICATION or detail.get("LifecycleTransition") == TEST_NOTIFICATION:
-        return TestNotice()
+        return TestPayload()
     instance_id, group, hook, transition = _texts(
         detail, "EC2InstanceId", "AutoScalingGroupName", "LifecycleHookName", "LifecycleTransition"
     )
     if transition not in {TERMINATING, LAUNCHING}:
         raise PayloadError(f"LifecycleTransition: must be {TERMINATING} or {LAUNCHING} (got {transition!r})")
     token = detail.get("LifecycleActionToken")
-    return HookNotice(
+    return HookPayload(
         hook=HookAction(group, hook, instance_id, token if isinstance(token, str) and token else None),
         at=_time(time, now),
         launching=transition == LAUNCHING,
@@ -188,34 +195,34 @@ def _hook(detail: Mapping[str, Any], time: object, now: float) -> Notice:
     )
 
 
-def _spot(detail: Mapping[str, Any], time: object, now: float) -> Notice:
+def _spot(detail: Mapping[str, Any], time: object, now: float) -> Payload:
     (instance_id,) = _texts(detail, "instance-id")
-    return SpotNotice(instance_id, _time(time, now))
+    return SpotPayload(instance_id, _time(time, now))
 
 
-def _rebalance(detail: Mapping[str, Any], time: object, now: float) -> Notice:
+def _rebalance(detail: Mapping[str, Any], time: object, now: float) -> Payload:
     (instance_id,) = _texts(detail, "instance-id")
-    return RebalanceNotice(instance_id, _time(time, now))
+    return RebalancePayload(instance_id, _time(time, now))
 
 
-def _health(detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
+def _health(detail: Mapping[str, Any], _time: object, _now: float) -> Payload:
     """What EC2 has scheduled; other events of AWS Health name no instance that is to be looked at."""
     service, category = _texts(detail, "service", "eventTypeCategory")
     entities = detail.get("affectedEntities", [])
     if not isinstance(entities, list) or not all(isinstance(one, Mapping) for one in entities):
         raise PayloadError(f"affectedEntities: must be a list of objects (got {entities!r:.80})")
     if (service, category) != ("EC2", "scheduledChange"):
-        return HealthNotice(())
+        return HealthPayload(())
     named = (re.search(r"(?:^|/)(i-[0-9a-f]+)$", str(one.get("entityValue"))) for one in entities)
-    return HealthNotice(tuple(dict.fromkeys(found[1] for found in named if found)))
+    return HealthPayload(tuple(dict.fromkeys(found[1] for found in named if found)))
 
 
-def _command(detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
+def _command(detail: Mapping[str, Any], _time: object, _now: float) -> Payload:
     instance_id, command_id, status = _texts(detail, "instance-id", "command-id", "status")
-    return CommandNotice(instance_id, command_id, CommandStatus.of(status), status)
+    return CommandPayload(instance_id, command_id, CommandStatus.of(status), status)
 
 
-def _report(detail: Mapping[str, Any], time: object, now: float) -> Notice:
+def _report(detail: Mapping[str, Any], time: object, now: float) -> Payload:
     group, instance_id, status = _texts(detail, "group", "instance-id", "state")
     in_flight, consumer = detail.get("in-flight"), detail.get("consumer")
     problems = []
@@ -228,15 +235,15 @@ def _report(detail: Mapping[str, Any], time: object, now: float) -> Notice:
     if problems:
         raise PayloadError(*problems)
     name = UNNAMED if consumer is None else consumer
-    return ReportNotice(group, Report(instance_id, ConsumerStatus(status), _time(time, now), in_flight, name))
+    return ReportPayload(group, Report(instance_id, ConsumerStatus(status), _time(time, now), in_flight, name))
 
 
-def _sweep(_detail: Mapping[str, Any], _time: object, _now: float) -> Notice:
-    return SweepNotice()
+def _sweep(_detail: Mapping[str, Any], _time: object, _now: float) -> Payload:
+    return SweepPayload()
 
 
 # By detail-type: the source that alone sends such events, and how they are read.
-_READERS: Mapping[str, tuple[str, Callable[[Mapping[str, Any], object, float], Notice]]] = {
+_READERS: Mapping[str, tuple[str, Callable[[Mapping[str, Any], object, float], Payload]]] = {
     "EC2 Instance-terminate Lifecycle Action": ("aws.autoscaling", _hook),
     "EC2 Instance-launch Lifecycle Action": ("aws.autoscaling", _hook),
     "EC2 Spot Instance Interruption Warning": ("aws.ec2", _spot),

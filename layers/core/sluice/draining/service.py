@@ -1,6 +1,6 @@
-"""The drainer's service: one invocation's payload -> steps of drains, records of consumers, or a sweep; and a response.
+"""The drainer's service: one invocation's event -> steps of drains, records of consumers, or a sweep; and a response.
 
-    payload --> notices --> is it so, says AWS? --> the drain it is about, advanced by an event --> a response
+    an event --> payloads --> is it so, says AWS? --> the drain it is about, advanced by an event --> a response
     a step of a fleet's chain --> a round over its drains under way --> the next step
 
 `sluice.draining.state_machine` decides, `sluice.draining.executor` writes its records and carries out its actions,
@@ -70,7 +70,7 @@ type Response = dict[str, Any]
 
 @dataclass(slots=True)
 class DrainService:
-    """One invocation's work on drains, notice by notice. `records` are its metrics."""
+    """One invocation's work on drains, payload by payload. `records` are its metrics."""
 
     ports: Ports[DrainerLedger]
     now: Callable[[], float]
@@ -121,24 +121,24 @@ class DrainService:
         rounds = DrainRounds(self.ports, self.now, self.until, self.executor, self.holder, self.telemetry)
         return rounds.step(fleet, chain)
 
-    def respond(self, payload: object) -> Response:
-        """Handle a payload's notices, each by itself; what came of them.
+    def respond(self, event: object) -> Response:
+        """Handle an event's payloads, each by itself; what came of them.
 
-        A payload that is not understood is logged and dropped: Lambda would only bring it again.
+        An event that is not understood is logged and dropped: Lambda would only bring it again.
 
         Raises:
-            PortError, ExceptionGroup: as `handle`, after the other notices of a batch.
+            PortError, ExceptionGroup: as `handle`, after the other payloads of a batch.
         """
         try:
-            notices = payloads.parse(payload, self.now())
+            found = payloads.parse(event, self.now())
         except PayloadError as error:
             self.log.warning("payload is not understood and was dropped", problems=error.problems)
             return {"dropped": error.problems}
         responses: list[Response] = []
         failure: PortError | None = None
-        for notice in notices:
+        for payload in found:
             try:
-                responses.append(self.handle(notice))
+                responses.append(self.handle(payload))
             except PortError as error:
                 log = self.log.warning if isinstance(error, TryLaterError) else self.log.error
                 log("nothing is on record yet: Lambda invokes the function again", problem=str(error))
@@ -147,8 +147,8 @@ class DrainService:
             raise failure
         return responses[0] if len(responses) == 1 else {"answers": responses}
 
-    def handle(self, notice: payloads.Notice) -> Response:
-        """Do what one notice asks for; what came of it, for whoever invoked.
+    def handle(self, payload: payloads.Payload) -> Response:
+        """Do what one payload asks for; what came of it, for whoever invoked.
 
         Raises:
             PortError: nothing is on record, or nothing could be swept. Lambda tries twice more; then its alarm and the
@@ -156,23 +156,23 @@ class DrainService:
             ExceptionGroup: a sweep met unexpected errors; every fleet has been swept all the same.
         """
         response: Response
-        match notice:
-            case payloads.HookNotice():
-                response = self._at_hook(notice)
-            case payloads.SpotNotice():
-                response = self._interrupted(notice)
-            case payloads.CommandNotice():
-                response = self._command_ended(notice)
-            case payloads.ReportNotice():
-                response = self._reported(notice)
-            case payloads.SweepNotice():
+        match payload:
+            case payloads.HookPayload():
+                response = self._at_hook(payload)
+            case payloads.SpotPayload():
+                response = self._interrupted(payload)
+            case payloads.CommandPayload():
+                response = self._command_ended(payload)
+            case payloads.ReportPayload():
+                response = self._reported(payload)
+            case payloads.SweepPayload():
                 response = {"swept": self._sweep()}
-            case payloads.RebalanceNotice():
-                self.log.info("rebalance recommendation: no drain begins for it", instance_id=notice.instance_id)
-                response = {"noted": "rebalance recommendation", "instance_id": notice.instance_id}
-            case payloads.HealthNotice():
-                response = self.replacer.answer(notice.instance_ids, self.directory)
-            case payloads.TestNotice():
+            case payloads.RebalancePayload():
+                self.log.info("rebalance recommendation: no drain begins for it", instance_id=payload.instance_id)
+                response = {"noted": "rebalance recommendation", "instance_id": payload.instance_id}
+            case payloads.HealthPayload():
+                response = self.replacer.answer(payload.instance_ids, self.directory)
+            case payloads.TestPayload():
                 self.log.info("test notification of Auto Scaling received")
                 response = {"noted": "test notification"}
         return response
@@ -219,54 +219,54 @@ class DrainService:
 
     # ----------------------------------------------------------------- an instance waits at a hook
 
-    def _at_hook(self, notice: payloads.HookNotice) -> Response:
-        hook = notice.hook
+    def _at_hook(self, payload: payloads.HookPayload) -> Response:
+        hook = payload.hook
         fleet = self.directory.managing(hook.group, look_again=True)
-        ours = fleet and (fleet.launch.hook if notice.launching else fleet.drain.hook)
+        ours = fleet and (fleet.launch.hook if payload.launching else fleet.drain.hook)
         if fleet is None or hook.hook != ours:
             self.log.info("lifecycle action of another tool's hook: ignored", group=hook.group, hook=hook.hook)
             return {"ignored": f"lifecycle action of hook {hook.hook} of group {hook.group} is not ours"}
-        if not self._waits(fleet, notice):
-            return self._leave(fleet, notice)
-        if notice.launching:
-            launch = self._track(fleet, hook.instance_id, LaunchStarted(hook, notice.at), None)
+        if not self._waits(fleet, payload):
+            return self._leave(fleet, payload)
+        if payload.launching:
+            launch = self._track(fleet, hook.instance_id, LaunchStarted(hook, payload.at), None)
             return _boot_response(fleet, hook.instance_id, launch)
-        event = Terminating(fleet.name, hook, notice.at, notice.destination)
+        event = Terminating(fleet.name, hook, payload.at, payload.destination)
         return to_response(fleet, hook.instance_id, self._advance(fleet, hook.instance_id, event, None))
 
-    def _waits(self, fleet: Fleet, notice: payloads.HookNotice) -> bool:
+    def _waits(self, fleet: Fleet, payload: payloads.HookPayload) -> bool:
         """Whether Auto Scaling itself says that the instance waits at such a hook.
 
         Raises:
             PortError: Auto Scaling does not say.
         """
-        instance_id = notice.hook.instance_id
+        instance_id = payload.hook.instance_id
         member = self.ports.group.membership(instance_id)
         if member is None or member.group != fleet.group:
             return False
-        if notice.launching:
+        if payload.launching:
             return member.aws_state in ARRIVING and not member.aws_state.endswith(":Proceed")
         found = event_for_state(fleet.name, our_hook(fleet, instance_id), member.aws_state)
         return isinstance(found, FoundWaiting | FoundPoolWaiting)
 
-    def _leave(self, fleet: Fleet, notice: payloads.HookNotice) -> Response:
+    def _leave(self, fleet: Fleet, payload: payloads.HookPayload) -> Response:
         """Auto Scaling's answers may lag behind its event: look at the group again in a moment."""
         self.log.warning(
             "Auto Scaling does not show the instance waiting at a hook: it is read again in a moment",
             fleet=fleet.name,
-            instance_id=notice.hook.instance_id,
+            instance_id=payload.hook.instance_id,
         )
-        if not notice.launching:
+        if not payload.launching:
             self.follower.check_by(fleet, self.now() + GROUP_LAG_S)
         return {
-            "left": f"Auto Scaling does not show instance {notice.hook.instance_id} waiting at a hook of group"
+            "left": f"Auto Scaling does not show instance {payload.hook.instance_id} waiting at a hook of group"
             f" {fleet.group}: it is drained once it does"
         }
 
     # ----------------------------------------------------------------- Spot, commands and consumers
 
-    def _interrupted(self, notice: payloads.SpotNotice) -> Response:
-        instance_id = notice.instance_id
+    def _interrupted(self, payload: payloads.SpotPayload) -> Response:
+        instance_id = payload.instance_id
         member = self.ports.group.membership(instance_id)
         fleet = None if member is None else self.directory.managing(member.group)
         if fleet is None:
@@ -278,20 +278,20 @@ class DrainService:
                 instance_id=instance_id,
             )
             return {"ignored": f"EC2 says that instance {instance_id} is no Spot Instance"}
-        drain = self._advance(fleet, instance_id, SpotInterruption(fleet.name, instance_id, notice.at), None)
+        drain = self._advance(fleet, instance_id, SpotInterruption(fleet.name, instance_id, payload.at), None)
         return to_response(fleet, instance_id, drain)
 
-    def _command_ended(self, notice: payloads.CommandNotice) -> Response:
-        instance_id = notice.instance_id
-        if notice.status in {CommandStatus.PENDING, CommandStatus.RUNNING}:
-            return {"ignored": f"command {notice.command_id} has not ended: {notice.aws_status}"}
+    def _command_ended(self, payload: payloads.CommandPayload) -> Response:
+        instance_id = payload.instance_id
+        if payload.status in {CommandStatus.PENDING, CommandStatus.RUNNING}:
+            return {"ignored": f"command {payload.command_id} has not ended: {payload.aws_status}"}
         try:
-            drain = self.ports.ledger.drains.of_command(notice.command_id, instance_id)
+            drain = self.ports.ledger.drains.of_command(payload.command_id, instance_id)
             fleet = None if drain is None else self.directory.known(drain.fleet)
             if drain is None or fleet is None:
-                return {"ignored": f"no drain under way has command {notice.command_id}"}
-            status = self._status_of(fleet, notice)
-            event = CommandReported(notice.command_id, status, self._advice(fleet, notice, status))
+                return {"ignored": f"no drain under way has command {payload.command_id}"}
+            status = self._status_of(fleet, payload)
+            event = CommandReported(payload.command_id, status, self._advice(fleet, payload, status))
             return to_response(fleet, instance_id, self._advance(fleet, instance_id, event, drain))
         except PortError as error:
             self.log.warning(
@@ -301,47 +301,47 @@ class DrainService:
             )
             return {"left": str(error)}
 
-    def _status_of(self, fleet: Fleet, notice: payloads.CommandNotice) -> CommandStatus:
+    def _status_of(self, fleet: Fleet, payload: payloads.CommandPayload) -> CommandStatus:
         """The event's Failed covers Undeliverable and Terminated, which do not say how the consumer is: ask."""
-        if notice.status is not CommandStatus.FAILED:
-            return notice.status
+        if payload.status is not CommandStatus.FAILED:
+            return payload.status
         try:
-            return self.ports.instances.command(notice.command_id, notice.instance_id)
+            return self.ports.instances.command(payload.command_id, payload.instance_id)
         except PortError as error:
-            self.telemetry.failed(fleet, "a command's status could not be read", error, instance_id=notice.instance_id)
-            return notice.status
+            self.telemetry.failed(fleet, "a command's status could not be read", error, instance_id=payload.instance_id)
+            return payload.status
 
-    def _advice(self, fleet: Fleet, notice: payloads.CommandNotice, status: CommandStatus) -> str:
+    def _advice(self, fleet: Fleet, payload: payloads.CommandPayload, status: CommandStatus) -> str:
         """What there is to mend in how the fleet's units stop, by the first stop that this process sees; or nothing."""
         first = (fleet.name, fleet.drain.order)
         ended = status in {CommandStatus.SUCCEEDED, CommandStatus.KILLED}
         if not ended or fleet.drain.container or first in self.directory.stops_read:
             return ""
         try:
-            output = self.ports.instances.stop_output(notice.command_id, notice.instance_id)
+            output = self.ports.instances.stop_output(payload.command_id, payload.instance_id)
         except PortError as error:
-            self.telemetry.failed(fleet, "a stop's output could not be read", error, instance_id=notice.instance_id)
+            self.telemetry.failed(fleet, "a stop's output could not be read", error, instance_id=payload.instance_id)
             return ""
         self.directory.stops_read.add(first)
         return " ".join(advice(read_output(output), fleet.drain.deadline_s))
 
-    def _reported(self, notice: payloads.ReportNotice) -> Response:
-        report = notice.report
-        fleet = self.directory.managing(notice.group) or self._drained_from(notice.group, report.instance_id)
+    def _reported(self, payload: payloads.ReportPayload) -> Response:
+        report = payload.report
+        fleet = self.directory.managing(payload.group) or self._drained_from(payload.group, report.instance_id)
         if fleet is None:
-            return {"ignored": f"group {notice.group} is no fleet's"}
+            return {"ignored": f"group {payload.group} is no fleet's"}
         instance_id = report.instance_id
         known = self.ports.ledger.consumers.consumer(fleet.name, instance_id)
         if known is None:
             # An instance without a record must be in the group: a report makes no record of anything else.
             member = self.ports.group.membership(instance_id)
-            if member is None or member.group != notice.group:
+            if member is None or member.group != payload.group:
                 self.log.warning(
                     "consumer's report ignored: its instance is not in the fleet's group",
                     fleet=fleet.name,
                     instance_id=instance_id,
                 )
-                return {"ignored": f"instance {instance_id} is not in group {notice.group}"}
+                return {"ignored": f"instance {instance_id} is not in group {payload.group}"}
         consumer = self._track(fleet, instance_id, ReportReceived(report), known)
         response = _boot_response(fleet, instance_id, consumer)
         event = None if consumer is None or report.status in NOT_OF_DRAINS else reported(consumer)
