@@ -89,7 +89,7 @@ def add_navigation(app: Any, name: str, source: list[str]) -> None:
     if name == root_doc:
         source[0] += "".join(toctree(caption, pages(root, patterns)) for caption, patterns in SECTIONS.items())
     if name == "docs/adr/README":
-        source[0] += toctree("Decisions", pages(root, ("docs/adr/0*",)))
+        source[0] += toctree("Decision records", pages(root, ("docs/adr/0*",)))
 
 
 def diagram_directive() -> type:

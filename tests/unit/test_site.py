@@ -31,6 +31,14 @@ def test_each_page_has_one_section() -> None:
     assert [page for page, times in Counter(pages_of_sections(ROOT)).items() if times > 1] == []
 
 
+def test_pages_when_their_titles_are_compared() -> None:
+    """Each title stands for one page, so that the navigation says where each link leads."""
+    pages = [page for page in pages_of_sections(ROOT) if not page.startswith("examples/")]
+    titles = Counter((ROOT / f"{page}.md").read_text().partition("\n")[0] for page in pages)
+    assert len(titles) > 100
+    assert [title for title, times in titles.items() if times > 1 or not title.startswith("# ")] == []
+
+
 @pytest.mark.parametrize("caption", CONF["SECTIONS"])
 def test_section_has_pages_when_it_has_a_caption(caption: str) -> None:
     """None stands for nothing."""
