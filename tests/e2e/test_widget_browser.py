@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from sluice.draining.state_machine import UNDER_WAY
 from sluice.memory import Hook
-from sluice.model.need import Need
+from sluice.model.need import OperatorNeed
 from sluice.model.redrive_jobs import JobState
 from sluice.model.redriving import Attribute, Excerpt, Message, QuarantineEntry
 from sluice.widget.messages import PopupContext, render_message_detail
@@ -168,7 +168,7 @@ def test_tabs_when_pressed_show_the_other_fleet(open_page: OpenPage) -> None:
 
 def test_all_fleets_when_pressed_are_searched_and_lead_to_one(open_page: OpenPage, world: World) -> None:
     """The overview, a search that is typed into its form, and a fleet of the table: without any script of ours."""
-    world.ports.ledger.needs.note(Need("NothingReceived", "orders", NOW - 20, 1.0))
+    world.ports.ledger.needs.note(OperatorNeed("NothingReceived", "orders", NOW - 20, 1.0))
     page = open_page()
     page.get_by_role("button", name="All 2 fleets").click()
     expect(page.locator("#widget h2")).to_have_text("Fleets")

@@ -18,7 +18,7 @@ from functions.console import app
 from sluice.aws import connect, stack_ports
 from sluice.memory import Call, Fault, When, faulty_ports
 from sluice.model.draining import DrainState
-from sluice.model.need import Need
+from sluice.model.need import OperatorNeed
 from sluice.model.observed import Mode
 from sluice.model.shadow import Shadow, Span, Tally
 from sluice.planning import shards
@@ -385,7 +385,7 @@ def test_handler_when_on_aws_shows_the_ledger_and_only_reads(
     ):
         assert words in page.text
     assert calls == {"GetItem", "GetParametersByPath", "Query"}
-    ledger.needs.note(Need("NothingReceived", "orders", time.time(), 1.0))
+    ledger.needs.note(OperatorNeed("NothingReceived", "orders", time.time(), 1.0))
     calls.clear()
     fleets = parse(app.handler({"view": "fleets", "widgetContext": context()}, lambda_context))
     assert shown_fleets(fleets) == ["orders"]
@@ -447,10 +447,10 @@ def many_fleets(count: int) -> World:
     for n in range(count - 2):
         world.ports.fleets.put(f"fleet-{n:03d}", fleet(f"fleet-{n:03d}"))
     ledger = world.ports.ledger
-    ledger.needs.note(Need("Quarantined", "fleet-150", NOW - 20, 3.0))
-    ledger.needs.note(Need("NothingReceived", "fleet-200", NOW - 20, 1.0))
-    ledger.needs.note(Need("DrainsExpired", "fleet-250", NOW - 20, 1.0))
-    ledger.needs.note(Need("TickAge", "fleet-100", NOW - 4_000, 400.0))  # that is over
+    ledger.needs.note(OperatorNeed("Quarantined", "fleet-150", NOW - 20, 3.0))
+    ledger.needs.note(OperatorNeed("NothingReceived", "fleet-200", NOW - 20, 1.0))
+    ledger.needs.note(OperatorNeed("DrainsExpired", "fleet-250", NOW - 20, 1.0))
+    ledger.needs.note(OperatorNeed("TickAge", "fleet-100", NOW - 4_000, 400.0))  # that is over
     late = decision(NOW - 5, name="fleet-007", oldest_wait_s=75.0)
     ledger.decisions.record_all([(late, outcome(late))])
     for number, found in enumerate(((("fleet-280", 1.2), ("fleet-200", 9.0)), (("fleet-290", 3.4),))):
@@ -545,8 +545,8 @@ def test_fleets_when_something_cannot_be_read_are_shown_with_dashes(world: World
 
 def test_fleet_when_it_needs_an_operator_says_what_and_what_to_do(world: World) -> None:
     """The notice's own words, at the head of the fleet's view; another fleet's need is not shown."""
-    world.ports.ledger.needs.note(Need("NothingReceived", "orders", NOW - 20, 1.0))
-    world.ports.ledger.needs.note(Need("DrainsExpired", "invoices", NOW - 20, 1.0))
+    world.ports.ledger.needs.note(OperatorNeed("NothingReceived", "orders", NOW - 20, 1.0))
+    world.ports.ledger.needs.note(OperatorNeed("DrainsExpired", "invoices", NOW - 20, 1.0))
     page = show({"fleet": "orders"}, world.ports)
     assert "Needs an operator: Messages wait, and no consumer takes any, last found 20 s ago." in page.text
     assert "What to do: Read the fleet's last decision in the dashboard, and the consumer's own log" in page.text

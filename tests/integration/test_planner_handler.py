@@ -16,7 +16,7 @@ from sluice.config.fleet import Fleet
 from sluice.memory import Call, Crash, Decide, Fault, MemoryPorts, When, at_call, faulty_ports, memory_ports
 from sluice.model.chain import KINDS, Step
 from sluice.model.decisions import Action, Decision, Outcome, OutcomeStatus, ReasonCode
-from sluice.model.need import Need
+from sluice.model.need import OperatorNeed
 from sluice.model.redriving import Message
 from sluice.model.shadow import Shadow
 from sluice.model.timing import Timing
@@ -1045,7 +1045,7 @@ def test_minute_fails_when_operators_cannot_be_told(method: str) -> None:
     """The alarm on the function's errors tells that; the next minute tells the rest."""
     day = Day()
     day.tick()
-    day.ports.ledger.needs.note(Need("Quarantined", "orders", day.now, 1.0))
+    day.ports.ledger.needs.note(OperatorNeed("Quarantined", "orders", day.now, 1.0))
     day.decide = failing(method, NeedsFixError("grant sns:Publish"))
     with pytest.raises(NeedsFixError):
         day.invoke(MINUTE)
@@ -1059,7 +1059,7 @@ def test_operators_are_told_again_when_the_process_died_after_the_notice() -> No
     """Twice is better than never."""
     day = LossyDay(a_fleet(), decide=lambda _: None)
     day.tick()
-    day.ports.ledger.needs.note(Need("DrainsExpired", "orders", day.now, 1.0))
+    day.ports.ledger.needs.note(OperatorNeed("DrainsExpired", "orders", day.now, 1.0))
     day.decide = failing("MemoryNeeds.keep_reported", Crash())
     day.tick()
     day.decide = lambda _: None

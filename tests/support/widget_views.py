@@ -8,7 +8,7 @@ from typing import Any
 from sluice.config.fleet import ConfigError, RedriveMode, RedrivePolicy
 from sluice.model.decisions import Action, Decision, Outcome, OutcomeStatus, Reason, ReasonCode
 from sluice.model.draining import Deadline, DrainState, Retention
-from sluice.model.need import Need
+from sluice.model.need import OperatorNeed
 from sluice.model.observed import Mode
 from sluice.model.redrive_jobs import JobState
 from sluice.model.redriving import Attribute, Excerpt, FailureGroup, LastRedrive, Message, QuarantineEntry
@@ -84,9 +84,9 @@ def in_trouble() -> View:
     )
     kept = replace(old, state=DrainState.RETAINED, retention=Retention(since=NOW - 5_400), note="kept: its stop failed")
     needs = (
-        Need("NothingReceived", "orders", NOW - 20, 1.0),
-        Need("Quarantined", "orders", NOW - 190, 41.0),
-        Need("RetainedAge", "orders", NOW - 20, 5_400.0),
+        OperatorNeed("NothingReceived", "orders", NOW - 20, 1.0),
+        OperatorNeed("Quarantined", "orders", NOW - 190, 41.0),
+        OperatorNeed("RetainedAge", "orders", NOW - 20, 5_400.0),
     )
     return view(
         decisions=tuple(made), failure_groups=(group, *failure_groups()[1:]), jobs=(came_back,),
@@ -160,9 +160,12 @@ def overview() -> FleetsView:
              "webhooks", "audit-log", "reports")  # fmt: skip
     rows = [
         _row(name, n, needs={
-            0: (Need("NothingReceived", name, NOW - 20, 1.0), Need("Quarantined", name, NOW - 190, 41.0)),
-            1: (Need("DrainsInterrupted", name, NOW - 300, 2.0),),
-            2: (Need("Quarantined", name, NOW - 60, 6.0),),
+            0: (
+                OperatorNeed("NothingReceived", name, NOW - 20, 1.0),
+                OperatorNeed("Quarantined", name, NOW - 190, 41.0),
+            ),
+            1: (OperatorNeed("DrainsInterrupted", name, NOW - 300, 2.0),),
+            2: (OperatorNeed("Quarantined", name, NOW - 60, 6.0),),
         }.get(n, ()))
         for n, name in enumerate(names)
     ]  # fmt: skip
@@ -172,7 +175,7 @@ def overview() -> FleetsView:
     )  # fmt: skip
 
 
-def _row(name: str, n: int, needs: tuple[Need, ...]) -> FleetRow:
+def _row(name: str, n: int, needs: tuple[OperatorNeed, ...]) -> FleetRow:
     late, out = n in {0, 3}, n == 4
     made = decision(
         NOW - 5 - n, name=name, current=2 + 3 * n % 17, need=4, want=2 + 3 * n % 17 + (2 if out else 0),

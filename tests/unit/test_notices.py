@@ -8,7 +8,7 @@ import pytest
 
 from sluice.memory import Fault, When, faulty
 from sluice.memory.ledger.needs import MemoryNeeds
-from sluice.model.need import Need, ReportedNeed
+from sluice.model.need import OperatorNeed, ReportedNeed
 from sluice.notices import (
     HELD_S,
     HELD_USUALLY_S,
@@ -120,11 +120,11 @@ def test_subject_when_names_are_long() -> None:
 
 def test_notice_when_a_need_begins_goes_on_and_ends() -> None:
     """It is reported once that it began, by the figure's own age, and once that it is over."""
-    need = Need("TickAge", "orders", NOW, 310.0)
+    need = OperatorNeed("TickAge", "orders", NOW, 310.0)
     change, reported = changes([need], [], FLEETS)
     assert change.began == reported == [ReportedNeed("TickAge", "orders", NOW - 310.0)]
-    later = Need("TickAge", "orders", NOW + 60.0, 370.0)
-    change, reported = changes([later, Need("DrainsExpired", "orders", NOW, 1.0)], reported, FLEETS)
+    later = OperatorNeed("TickAge", "orders", NOW + 60.0, 370.0)
+    change, reported = changes([later, OperatorNeed("DrainsExpired", "orders", NOW, 1.0)], reported, FLEETS)
     assert change.began == [ReportedNeed("DrainsExpired", "orders", NOW)]
     change, reported = changes([later], reported, FLEETS)
     assert (change.began, change.over) == ([], [ReportedNeed("DrainsExpired", "orders", NOW)])
@@ -137,15 +137,15 @@ def test_need_when_it_was_not_seen_for_a_while() -> None:
     """It is over after the time that its reason has; one of a fleet that is no more is no need."""
     for reason in REASONS:
         held_s = HELD_S.get(reason, HELD_USUALLY_S)
-        need = Need(reason, "orders", NOW, 1.0)
+        need = OperatorNeed(reason, "orders", NOW, 1.0)
         assert present([need], FLEETS, Detail.STACK, NOW + held_s - 1.0)
         assert not present([need], FLEETS, Detail.STACK, NOW + held_s)
-    assert not present([Need("TickAge", "gone", NOW, 400.0)], FLEETS, Detail.STACK, NOW)
+    assert not present([OperatorNeed("TickAge", "gone", NOW, 400.0)], FLEETS, Detail.STACK, NOW)
 
 
 def test_needs_when_fleets_have_alarms_of_their_own() -> None:
     """What these report is in no notice."""
-    needs = [Need(reason, "orders", NOW, 1.0) for reason in REASONS]
+    needs = [OperatorNeed(reason, "orders", NOW, 1.0) for reason in REASONS]
     left = {reason for reason, _ in present(needs, FLEETS, Detail.FLEET, NOW)}
     assert left == WITHOUT_ALARM
     assert left.isdisjoint({"TickAge", "MessageLifeUsed", "DrainsExpired", "RetainedAge", "Quarantined"})
@@ -160,7 +160,7 @@ def test_needs_in_records_when_some_are_above_their_limits() -> None:
         record("TickAge", None),
         Record("orders", "Need", Unit.COUNT, 1e9),
     ]
-    assert needs_in(records, NOW) == (Need("TickAge", "orders", NOW, 900.0),)
+    assert needs_in(records, NOW) == (OperatorNeed("TickAge", "orders", NOW, 900.0),)
 
 
 def test_need_is_noted_once_a_minute_when_it_goes_on() -> None:
@@ -168,9 +168,9 @@ def test_need_is_noted_once_a_minute_when_it_goes_on() -> None:
     needs, noter = MemoryNeeds(lambda: NOW), Noter()
     noter.note([record("TickAge", "orders")], needs, NOW, Lines())  # type: ignore[arg-type] # a log that keeps its lines
     noter.note([record("TickAge", "orders", 3.0)], needs, NOW + REPEAT_S - 1.0, Lines())  # type: ignore[arg-type]
-    assert needs.noted() == (Need("TickAge", "orders", NOW, 600.0),)
+    assert needs.noted() == (OperatorNeed("TickAge", "orders", NOW, 600.0),)
     noter.note([record("TickAge", "orders", 4.0)], needs, NOW + REPEAT_S, Lines())  # type: ignore[arg-type]
-    assert needs.noted() == (Need("TickAge", "orders", NOW + REPEAT_S, 1_200.0),)
+    assert needs.noted() == (OperatorNeed("TickAge", "orders", NOW + REPEAT_S, 1_200.0),)
 
 
 def test_invocation_goes_on_when_its_needs_cannot_be_noted() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 from sluice.model.frozen import dataclass
-from sluice.model.need import Need, ReportedNeed
+from sluice.model.need import OperatorNeed, ReportedNeed
 from sluice.ports.errors import PortError, answer_of
 from sluice.ports.ledger.needs import Needs
 from sluice.telemetry import LIMITS, Detail, Log, Record
@@ -157,15 +157,15 @@ REASONS = {
 }
 
 
-def needs_in(records: Iterable[Record], now: float) -> tuple[Need, ...]:
+def needs_in(records: Iterable[Record], now: float) -> tuple[OperatorNeed, ...]:
     """The needs that an invocation's records show; of one fleet and reason the worst."""
-    worst: dict[tuple[str, str], Need] = {}
+    worst: dict[tuple[str, str], OperatorNeed] = {}
     for record in records:
         if record.fleet is None or record.value <= LIMITS.get(record.name, float("inf")):
             continue
         key = (record.name, record.fleet)
         if key not in worst or worst[key].value < record.value:
-            worst[key] = Need(record.name, record.fleet, now, record.value)
+            worst[key] = OperatorNeed(record.name, record.fleet, now, record.value)
     return tuple(worst.values())
 
 
@@ -217,9 +217,11 @@ class Change:
         return not (self.began or self.over or self.deleted)
 
 
-def present(seen: Iterable[Need], fleets: Collection[str], detail: Detail, now: float) -> dict[tuple[str, str], Need]:
+def present(
+    seen: Iterable[OperatorNeed], fleets: Collection[str], detail: Detail, now: float
+) -> dict[tuple[str, str], OperatorNeed]:
     """The needs that are to be reported of, by reason and fleet; the worst first."""
-    found: dict[tuple[str, str], Need] = {}
+    found: dict[tuple[str, str], OperatorNeed] = {}
     for need in sorted(seen, key=lambda need: need.seen_at):
         is_reported = need.reason in REASONS and (detail is Detail.STACK or need.reason in WITHOUT_ALARM)
         if is_reported and need.fleet in fleets and now - need.seen_at < HELD_S.get(need.reason, HELD_USUALLY_S):
@@ -228,7 +230,7 @@ def present(seen: Iterable[Need], fleets: Collection[str], detail: Detail, now: 
 
 
 def changes(
-    needs: Iterable[Need], reported: Sequence[ReportedNeed], fleets: Collection[str]
+    needs: Iterable[OperatorNeed], reported: Sequence[ReportedNeed], fleets: Collection[str]
 ) -> tuple[Change, list[ReportedNeed]]:
     """What is to be reported, and what has been reported after that.
 

@@ -8,7 +8,7 @@ import pytest
 
 from sluice.aws.ledger.records import REPORTED_NEEDS, ReportedNeeds
 from sluice.aws.table import typed_all
-from sluice.model.need import Need, ReportedNeed
+from sluice.model.need import OperatorNeed, ReportedNeed
 from sluice.ports.ledger import Ledger
 from sluice.ports.ledger.needs import NEEDS_KEPT_S
 from tests.integration.contract_worlds import AwsWorld, World
@@ -22,9 +22,12 @@ def seen_at(world: World) -> float:
 
 def test_last_need_of_a_fleet_and_reason_stays_when_it_was_noted_twice(ledger: Ledger, seen_at: float) -> None:
     """They are listed by reason and fleet."""
-    first, later = Need("TickAge", "orders", seen_at - 60.0, 310.5), Need("TickAge", "orders", seen_at, 370.5)
-    drain = Need("DrainsExpired", "orders", seen_at, 1.0)
-    mails = Need("TickAge", "mails", seen_at, 400.0)
+    first, later = (
+        OperatorNeed("TickAge", "orders", seen_at - 60.0, 310.5),
+        OperatorNeed("TickAge", "orders", seen_at, 370.5),
+    )
+    drain = OperatorNeed("DrainsExpired", "orders", seen_at, 1.0)
+    mails = OperatorNeed("TickAge", "mails", seen_at, 400.0)
     for need in (first, mails, later, drain):
         ledger.needs.note(need)
     assert ledger.needs.noted() == (drain, mails, later)
@@ -32,8 +35,8 @@ def test_last_need_of_a_fleet_and_reason_stays_when_it_was_noted_twice(ledger: L
 
 def test_need_is_left_out_when_it_was_seen_a_day_ago(ledger: Ledger, seen_at: float) -> None:
     """DynamoDB deletes it some days later."""
-    now = Need("TickAge", "orders", seen_at, 310.5)
-    ledger.needs.note(Need("StepAge", "orders", seen_at - NEEDS_KEPT_S, 310.0))
+    now = OperatorNeed("TickAge", "orders", seen_at, 310.5)
+    ledger.needs.note(OperatorNeed("StepAge", "orders", seen_at - NEEDS_KEPT_S, 310.0))
     ledger.needs.note(now)
     assert ledger.needs.noted() == (now,)
 

@@ -4,7 +4,7 @@ from sluice.model.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class OperatorNeed:
     """A fleet that needs an operator. Times are epoch seconds."""
 
     reason: str

@@ -2,7 +2,7 @@
 
 import htpy
 
-from sluice.model.need import Need
+from sluice.model.need import OperatorNeed
 from sluice.notices import REASONS, present
 from sluice.telemetry import Detail
 from sluice.widget.text import duration, safe_text
@@ -12,7 +12,7 @@ from sluice.wording import capitalised
 _ORDER = {reason: place for place, reason in enumerate(REASONS)}  # what stops a fleet first
 
 
-def needs_of(needs: tuple[Need, ...], names: frozenset[str], now: float) -> dict[str, list[Need]]:
+def needs_of(needs: tuple[OperatorNeed, ...], names: frozenset[str], now: float) -> dict[str, list[OperatorNeed]]:
     """The needs that are not over, by fleet, the most serious first.
 
     Args:
@@ -20,13 +20,13 @@ def needs_of(needs: tuple[Need, ...], names: frozenset[str], now: float) -> dict
         names: the fleets that exist.
         now: epoch seconds.
     """
-    found: dict[str, list[Need]] = {}
+    found: dict[str, list[OperatorNeed]] = {}
     for need in present(needs, names, Detail.STACK, now).values():
         found.setdefault(need.fleet, []).append(need)
     return {fleet: sorted(of_fleet, key=rank) for fleet, of_fleet in found.items()}
 
 
-def rank(need: Need) -> int:
+def rank(need: OperatorNeed) -> int:
     """The place of a need's reason among all, 0 for the most serious."""
     return _ORDER[need.reason]
 

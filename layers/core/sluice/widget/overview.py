@@ -12,7 +12,7 @@ import htpy
 
 from sluice.config.fleet import Fleet
 from sluice.model.decisions import Decision
-from sluice.model.need import Need
+from sluice.model.need import OperatorNeed
 from sluice.model.observed import Mode
 from sluice.notices import REASONS
 from sluice.widget.attention import needs_of, rank
@@ -37,7 +37,7 @@ class FleetRow:
     latest: Decision | None = None  # None: there is none in the time range
     quarantined: int | None = None  # messages; None where that could not be read
     drains: int = 0  # under way
-    needs: tuple[Need, ...] = ()  # the most serious first
+    needs: tuple[OperatorNeed, ...] = ()  # the most serious first
     invalid: bool = False  # its document is
     lateness: float = 0.0  # how many target waits its oldest message had waited in the last round, if it was late
 
@@ -80,10 +80,10 @@ class Ranking:
 
     fleets: dict[str, Fleet]
     invalid: frozenset[str]
-    needs: tuple[Need, ...]
+    needs: tuple[OperatorNeed, ...]
     lateness: Mapping[str, float]  # of the fleets that are late
     now: float
-    by_fleet: dict[str, list[Need]] = field(init=False)
+    by_fleet: dict[str, list[OperatorNeed]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.by_fleet = needs_of(self.needs, frozenset(self.fleets), self.now)
@@ -103,7 +103,7 @@ class Ranking:
         return sorted(names, key=self._order)
 
 
-def _need_order(needs: Sequence[Need], *, invalid: bool) -> tuple[bool, bool, int, int]:
+def _need_order(needs: Sequence[OperatorNeed], *, invalid: bool) -> tuple[bool, bool, int, int]:
     return not invalid, not needs, rank(needs[0]) if needs else 0, -len(needs)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sluice.config.fleet import Fleet
-from sluice.model.need import Need
+from sluice.model.need import OperatorNeed
 from sluice.model.observed import Mode
 from sluice.model.payload_error import PayloadError
 from sluice.planning import shards
@@ -183,7 +183,7 @@ class RecordReader:
         )
         return self._with_scores(records, name) if fleet.mode is Mode.SHADOW else records
 
-    def needs(self) -> tuple[Need, ...]:
+    def needs(self) -> tuple[OperatorNeed, ...]:
         """What needs an operator, of all fleets."""
         return self._try(Source.NEEDS, self.ledger.needs.noted)
 

@@ -7,7 +7,7 @@ from sluice.config.fleet import ConfigError, Fleet
 from sluice.config.history import DrainOnly
 from sluice.model.decisions import Decision, Outcome
 from sluice.model.draining import Drain
-from sluice.model.need import Need
+from sluice.model.need import OperatorNeed
 from sluice.model.redrive_jobs import RedriveJob
 from sluice.model.redriving import FailureGroup
 from sluice.planning.shadow.scorecard import Score
@@ -99,7 +99,7 @@ class FleetRecords:
     jobs: tuple[RedriveJob, ...] = ()  # most recent first
     day_score: Score | None = None  # of a fleet in shadow mode, over the last day
     week_score: Score | None = None  # the same over the last seven days
-    needs: tuple[Need, ...] = ()  # of all fleets: what needs an operator, and some of what did lately
+    needs: tuple[OperatorNeed, ...] = ()  # of all fleets: what needs an operator, and some of what did lately
 
 
 @dataclass(frozen=True, slots=True)

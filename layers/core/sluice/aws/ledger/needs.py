@@ -7,7 +7,7 @@ from sluice.aws.ledger.forms import UnreadableError
 from sluice.aws.ledger.keys import PAST_ALL, ttl
 from sluice.aws.ledger.records import NEED, REPORTED_NEEDS, ReportedNeeds, attributes, logged, name_of
 from sluice.aws.table import Item, Table, Value, number, text, typed_all
-from sluice.model.need import Need, ReportedNeed
+from sluice.model.need import OperatorNeed, ReportedNeed
 from sluice.ports.ledger.needs import NEEDS_KEPT_S
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class DynamoNeeds:
         self._table = table
         self._now = now
 
-    def note(self, need: Need) -> None:
+    def note(self, need: OperatorNeed) -> None:
         """Note what a function saw."""
         figures: dict[str, Value] = {
             "reason": need.reason,
@@ -33,7 +33,7 @@ class DynamoNeeds:
         }
         self._table.put(_key(f"{NOTED}{need.reason}#{need.fleet}") | typed_all(figures | NEED.written))
 
-    def noted(self) -> tuple[Need, ...]:
+    def noted(self) -> tuple[OperatorNeed, ...]:
         """Everything that was seen lately."""
         since = self._now() - NEEDS_KEPT_S
         found = [_need(item) for item in self._table.query("needs", NOTED, f"{NOTED}{PAST_ALL}")]
@@ -59,6 +59,6 @@ def _key(sk: str) -> Item:
     return typed_all({"pk": "needs", "sk": sk})
 
 
-def _need(item: Item) -> Need:
+def _need(item: Item) -> OperatorNeed:
     found = attributes(NEED, item)
-    return Need(text(found, "reason"), text(found, "fleet"), number(found, "seen_at"), number(found, "figure"))
+    return OperatorNeed(text(found, "reason"), text(found, "fleet"), number(found, "seen_at"), number(found, "figure"))

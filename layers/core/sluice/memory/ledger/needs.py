@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sluice.memory.clock import Clock
-from sluice.model.need import Need, ReportedNeed
+from sluice.model.need import OperatorNeed, ReportedNeed
 from sluice.ports.ledger.needs import NEEDS_KEPT_S
 
 
@@ -12,14 +12,14 @@ class MemoryNeeds:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._noted: dict[tuple[str, str], Need] = {}
+        self._noted: dict[tuple[str, str], OperatorNeed] = {}
         self._reported: tuple[ReportedNeed, ...] = ()
 
-    def note(self, need: Need) -> None:
+    def note(self, need: OperatorNeed) -> None:
         """Note what a function saw."""
         self._noted[need.reason, need.fleet] = need
 
-    def noted(self) -> tuple[Need, ...]:
+    def noted(self) -> tuple[OperatorNeed, ...]:
         """Everything that was seen lately."""
         since = self._clock() - NEEDS_KEPT_S
         return tuple(self._noted[key] for key in sorted(self._noted) if self._noted[key].seen_at > since)

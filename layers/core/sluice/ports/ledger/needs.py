@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from sluice.model.need import Need, ReportedNeed
+from sluice.model.need import OperatorNeed, ReportedNeed
 
 NEEDS_KEPT_S = 86_400.0  # after a need was last seen
 
@@ -11,11 +11,11 @@ NEEDS_KEPT_S = 86_400.0  # after a need was last seen
 class Needs(Protocol):
     """The needs of a stack's fleets."""
 
-    def note(self, need: Need) -> None:
+    def note(self, need: OperatorNeed) -> None:
         """Note what a function saw; of one fleet and reason the last one stays."""
         ...
 
-    def noted(self) -> tuple[Need, ...]:
+    def noted(self) -> tuple[OperatorNeed, ...]:
         """Everything that was seen lately, by reason and fleet; some of it may be over."""
         ...
 
