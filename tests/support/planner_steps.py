@@ -27,6 +27,7 @@ PLACES = {
     "outlier_run": ("service_rate", "outlier_run"),
     "to_service": ("launches", "to_service"),
     "to_first_message": ("launches", "to_first_message"),
+    "reported": ("launches", "reported"),
     "arrivals": ("arrivals", "history"),
     "forecasts": ("arrivals", "forecasts"),
     "errors": ("arrivals", "errors"),

@@ -64,6 +64,7 @@ class Estimates:
 
     service_rate: Measure  # messages a second that one unit of capacity completes
     lead_time: Measure  # seconds from launch to first message
+    lead_s: float  # the lead time to plan with, in seconds: the mean and its deviation
     arrivals: Forecast
     usual_per_s: float  # messages a second over as long as it took a number of them to arrive
     lately_per_s: float  # messages a second that may be arriving now, by the last minute; infinite where unknown
@@ -73,11 +74,6 @@ class Estimates:
     at_once: float = 1.0  # messages that one unit works on at once: given, or learned
     unbegun_s: float = 0.0  # seconds that a message waits in its unit before work on it begins, while messages wait
     queues: tuple[Forecast, ...] = ()  # of a shared fleet: arrivals of each queue, in the order of its sources
-
-    @property
-    def lead_s(self) -> float:
-        """The lead time to plan with, in seconds: the mean and its deviation."""
-        return self.lead_time.value + self.lead_time.deviation
 
 
 # --------------------------------------------------------------------------- remembered

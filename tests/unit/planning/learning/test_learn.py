@@ -7,7 +7,8 @@ import pytest
 
 from sluice.model.observed import Instance, Lifecycle, QueueReading, Reading, Series
 from sluice.model.planning import Estimate, Memory, TimedLaunch
-from tests.support.planner_steps import a_memory, changed, lead_of, learn_from, rate_of
+from sluice.planning.learning import learn as learn_module
+from tests.support.planner_steps import TIMING, a_memory, changed, lead_of, learn_from, rate_of
 from tests.support.planner_world import NINE, World, a_fleet, a_group, a_queue, clock, seen
 
 
@@ -476,6 +477,43 @@ def test_lead_time_when_nothing_waits_for_a_group_from_zero():
         memory = learn_from(memory, seen(now, a_queue(now, 0), group), fleet, now)
     assert memory.launches.to_first_message is None
     assert memory.launches.first_unit is None
+
+
+@pytest.mark.parametrize(
+    ("measured", "minutes"),
+    [
+        ({}, 2),  # the hint: a minute
+        ({"to_service": Estimate(120.0, 8.0, NINE)}, 3),
+        ({"to_service": Estimate(120.0, 8.0, NINE, 50.0)}, 4),
+        ({"to_service": Estimate(120.0, 8.0, NINE), "to_first_message": Estimate(60.0, 8.0, NINE)}, 4),
+        ({"reported": Estimate(240.0, 8.0, NINE)}, 5),
+    ],
+    ids=("hinted", "seen", "seen-with-deviation", "seen-to-the-first-message", "reported"),
+)
+def test_forecasts_when_a_launch_takes_longer_than_its_hint(measured, minutes):
+    """They are judged over as long as plans look ahead: the target wait and the lead time, however it was measured."""
+    fleet = a_fleet(target_wait_s=60, hints={"lead_time_s": 60})
+    memory, judged = a_memory(**measured), []
+    for told in range(1, 8):
+        now = NINE + 60.0 * told
+        memory = learn_from(memory, seen(now, a_queue(now, per_minute=(60.0,) * told), None), fleet, now)
+        judged.append(bool(memory.arrivals.errors))
+    assert judged.index(True) == minutes, "the first forecast is made after the first minute"
+
+
+@pytest.mark.parametrize("name", ["service_rate", "lead_time", "is_proven"])
+def test_learning_when_its_derivations_are_counted(monkeypatch, name):
+    """Service rate and lead time are derived once by what was known before a tick, and once by what is known after."""
+    fleet, now = a_fleet(), NINE + 400
+    memory = saturated(fleet, lambda _: 60, minutes=5)
+    derive, derived = getattr(learn_module, name), []
+    monkeypatch.setattr(learn_module, name, lambda *given: derived.append(given[0]) or derive(*given))
+    learned, believed = learn_module.learn(
+        memory, seen(now, a_queue(now, 7, 2), a_group(now, 2)), fleet, timing=TIMING, now=now
+    )
+    part = "launches" if name == "lead_time" else "service_rate"
+    assert derived == [getattr(memory, part), getattr(learned, part)]
+    assert believed == learn_module.estimate(learned, fleet, TIMING, now)
 
 
 # ------------------------------------------------------------------------------------------------ ticks

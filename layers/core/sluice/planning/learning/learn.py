@@ -70,16 +70,17 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
     Returns:
         The memory after it, and what is estimated from that.
     """
-    launches = memory.launches
-    lead_s = launches.to_service.mean if launches.to_service is not None else fleet.hints.lead_time_s
-    horizon_s = fleet.tightest_wait_s + lead_s
+    known = _known(memory, fleet, timing, snapshot.at)
+    horizon_s = fleet.tightest_wait_s + known.lead_s
     arrivals, is_new = learn_arrivals(memory.arrivals, snapshot.queue.sent, horizon_s, now)
     batches = learn_batches(memory.batches, arrivals.history, horizon_s, timing) if is_new else memory.batches
-    launches = learn_reported(launches, memory.from_ledger.timed)
     learned = replace(
-        memory, arrivals=arrivals, batches=batches, launches=launches, from_ledger=FromLedger(memory.from_ledger.timed)
+        memory,
+        arrivals=arrivals,
+        batches=batches,
+        launches=learn_reported(memory.launches, memory.from_ledger.timed),
+        from_ledger=FromLedger(memory.from_ledger.timed),
     )
-    known = _known(memory, fleet, timing, snapshot.at)
     if snapshot.group is not None and snapshot.at > memory.learned_at:
         learned = _learn_from_group(
             memory, learned, known, snapshot=snapshot, group=snapshot.group, fleet=fleet, timing=timing, now=now
@@ -102,8 +103,9 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
     if rate is not learned.service_rate:
         rate = learn_prefetch(rate, memory.service_rate.learned_until, learned.samples, snapshot.queue.deleted)
         learned = replace(learned, service_rate=rate)
-    learned = _with_arrivals(learned, known, fleet, timing, snapshot.at)
-    return learned, estimate(learned, fleet, timing, now)
+    after = _known(learned, fleet, timing, now)
+    learned = _with_arrivals(learned, known, after, fleet, timing)
+    return learned, _estimates(learned, after, fleet, timing, now)
 
 
 def _learn_enough(learned: Memory, known: Known, snapshot: Snapshot, fleet: Fleet, timing: Timing) -> RateMemory:
@@ -139,9 +141,9 @@ def _learn_counts(before: Memory, learned: Memory, rate: RateMemory, fleet: Flee
     )
 
 
-def _with_arrivals(learned: Memory, before: Known, fleet: Fleet, timing: Timing, at: float) -> Memory:
+def _with_arrivals(learned: Memory, before: Known, after: Known, fleet: Fleet, timing: Timing) -> Memory:
     """The memory with what arrived since the metrics' end worked out anew, where the rate turned out to be another."""
-    after, history = _known(learned, fleet, timing, at), learned.arrivals.history
+    history = learned.arrivals.history
     is_other = abs(after.completing_per_s - before.completing_per_s) > CLEAR * before.completing_per_s
     if not is_other or not after.is_proven or fleet.shared:
         return learned
@@ -157,36 +159,42 @@ def _with_arrivals(learned: Memory, before: Known, fleet: Fleet, timing: Timing,
 
 
 def _known(memory: Memory, fleet: Fleet, timing: Timing, at: float) -> Known:
-    """What samples are worked out with."""
+    """What a memory says of service rate and lead time: derived here alone, once before a tick and once after it."""
     rate = service_rate(memory.service_rate, memory.counted, fleet, timing, at)
     lead = lead_time(memory.launches, fleet, at)
     return Known(
         rate=rate,
         completing_per_s=completing_per_s(memory.service_rate, rate),
         is_proven=is_proven(memory.service_rate, memory.counted, fleet, timing),
+        lead_time=lead,
         lead_s=lead.value + lead.deviation,
     )
 
 
 def estimate(memory: Memory, fleet: Fleet, timing: Timing, now: float) -> Estimates:
     """The estimates that follow from what was learned of a fleet."""
-    arrivals, spread = memory.arrivals, memory.service_rate.spread
-    rate = service_rate(memory.service_rate, memory.counted, fleet, timing, now)
+    return _estimates(memory, _known(memory, fleet, timing, now), fleet, timing, now)
+
+
+def _estimates(memory: Memory, known: Known, fleet: Fleet, timing: Timing, now: float) -> Estimates:
+    """The estimates of a memory whose service rate and lead time are known."""
+    arrivals, spread, rate = memory.arrivals, memory.service_rate.spread, known.rate
     begun = at_once(memory.service_rate, rate.value, fleet.hints.concurrency)
     expected = forecast(arrivals.history, memory.samples, arrivals.chosen, timing, now)
     lately_per_s = lately(memory.samples, timing)
-    lead, counted_per_s = lead_time(memory.launches, fleet, now), rate.value
+    counted_per_s = rate.value
     if useful(memory.service_rate.enough, now) == inf:
-        long_s = looked_s(lead.value + lead.deviation, timing)
+        long_s = looked_s(known.lead_s, timing)
         counted_per_s *= share_at_work(memory.samples, long_s, fleet.hints.concurrency / rate.value)
     return Estimates(
         service_rate=rate,
-        lead_time=lead,
+        lead_time=known.lead_time,
+        lead_s=known.lead_s,
         arrivals=beside_batches(expected, memory.batches, memory.samples, lately_per_s, now),
         usual_per_s=usual(arrivals.history),
         lately_per_s=lately_per_s,
         spread=SPREAD if spread is None else max(SPREAD, spread.mean),
-        is_proven=is_proven(memory.service_rate, memory.counted, fleet, timing),
+        is_proven=known.is_proven,
         counted_per_s=counted_per_s,
         at_once=begun,
         unbegun_s=unbegun_s(memory.service_rate, memory.samples, rate.value, begun),

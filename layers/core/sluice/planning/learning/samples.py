@@ -30,12 +30,13 @@ WAIT_SHARE = 0.9  # plans keep less than a tenth of the target wait as a margin
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was known before a tick, and what its sample is worked out with."""
+    """What is known of service rate and lead time; of these, what was known before a tick makes its sample."""
 
     rate: Measure  # messages a second that one unit completes
     completing_per_s: float  # the same, or less where the last periods showed less
     is_proven: bool  # whether that is more than a guess
-    lead_s: float  # seconds from launch to first message, the deviation included
+    lead_time: Measure  # seconds from launch to first message
+    lead_s: float  # the lead time to plan with, in seconds: the mean and its deviation
 
 
 def record(
