@@ -35,13 +35,8 @@ def timing() -> Timing:
     usual = Timing()
     return Timing(
         tick_s=float(os.environ.get("TICK_SECONDS", usual.tick_s)),
-        metric_period_s=_minute_s(),
-        metric_delay_s=float(os.environ.get("METRIC_DELAY_SECONDS", usual.metric_delay_s)),
+        metric_period_s=float(os.environ.get("SLUICE_MINUTE_S", usual.metric_period_s)),
     )
-
-
-def _minute_s() -> float:
-    return float(os.environ.get("SLUICE_MINUTE_S", "60"))
 
 
 @tracer.capture_lambda_handler(capture_response=False)

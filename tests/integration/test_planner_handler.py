@@ -1268,14 +1268,13 @@ def test_handler_when_lambda_calls_it(
         ({}, Timing(10.0, 60.0, 120.0, 60.0)),
         ({"TICK_SECONDS": "1"}, Timing(1.0, 60.0, 120.0, 60.0)),
         ({"TICK_SECONDS": "5", "SLUICE_MINUTE_S": "12"}, Timing(5.0, 12.0, 120.0, 60.0)),
-        ({"METRIC_DELAY_SECONDS": "300"}, Timing(10.0, 60.0, 300.0, 60.0)),
     ],
 )
 def test_timing_when_the_environment_tells_it(
     monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], timing: Timing
 ) -> None:
-    """Ticks and minutes are the stack's, the metrics' delay may be told."""
-    for name in ("TICK_SECONDS", "SLUICE_MINUTE_S", "METRIC_DELAY_SECONDS"):
+    """Ticks and minutes are the stack's; how late metrics are is CloudWatch's, and nothing sets it."""
+    for name in ("TICK_SECONDS", "SLUICE_MINUTE_S"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)

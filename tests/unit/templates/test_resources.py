@@ -90,6 +90,38 @@ def test_environment_is_whole_when_ports_connect() -> None:
     assert "SLUICE_MINUTE_S" not in variables, "on AWS a minute is a minute: the sandbox sets it by itself"
 
 
+def variables_read(text: str) -> set[str]:
+    """The names of the environment's variables that a module reads by name."""
+    read: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        source: ast.expr | None = None
+        if isinstance(node, ast.Subscript):
+            source, name = node.value, node.slice
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "get"
+            and node.args
+        ):
+            source, name = node.func.value, node.args[0]
+        if source is not None and ast.unparse(source).endswith("environ") and isinstance(name, ast.Constant):
+            read.add(str(name.value))
+    return read
+
+
+def test_variables_when_those_that_functions_read_are_held_to_the_template() -> None:
+    """The stack sets each: nobody edits a function by hand, and the next deployment would undo it."""
+    paths = [path for folder in ("functions", "layers/core/sluice") for path in (ROOT / folder).rglob("*.py")]
+    read = set().union(*(variables_read(path.read_text()) for path in paths))
+    functions = [each.get("Environment", {}) for each in stack().of_type("AWS::Serverless::Function").values()]
+    sets = {
+        name for each in (*functions, STACK.body["Globals"]["Function"]["Environment"]) for name in each["Variables"]
+    }
+
+    assert {"TICK_SECONDS", "LOG_LEVEL", "SLUICE_OPERATOR_ARN"} <= read
+    assert read - sets == {"AWS_REGION", "AWS_PROFILE", "SLUICE_MINUTE_S"}, "Lambda's own, a caller's, the emulator's"
+
+
 @pytest.mark.parametrize("name", ["Planner", "Drainer", "Redriver", "RedriveJobs"])
 def test_failure_is_kept_when_a_function_gives_up(name: str) -> None:
     """Events that a function failed on for good are put aside, and an alarm tells."""

@@ -1,4 +1,4 @@
-"""How often a fleet is ticked and how late its metrics are: the stack's own, handed to the core as an argument.
+"""How often a fleet is ticked, by the stack, and how late its metrics are, by CloudWatch: an argument of the core.
 
 Every length of time in the planner that means a tick, a metric's period or its delay is worked out from here, so that
 any `TickSeconds` the template allows (1 to 60) keeps enough samples for the metrics to be matched with, and asks no
