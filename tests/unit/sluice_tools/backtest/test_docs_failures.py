@@ -78,5 +78,6 @@ def test_failures_when_they_are_told() -> None:
     assert "times the cost without failures (1.00): met." in text
     assert "times the cost without failures (1.15): not met." in text
     assert "with 20% failing: at most 1.0% late (2.0%), at no more than 1.1 times" in text
+    assert "times the cost without failures (1.05): not met (later: m 2.0%)." in text
     assert text.count(": met.") == 1
     assert "Goals at 60 s" not in text
