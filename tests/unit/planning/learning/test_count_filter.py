@@ -39,6 +39,13 @@ def test_rate_when_it_is_a_guess_and_arrivals_are_steady(true_per_s, guess_per_s
     assert messages_known(state) > 1.0
 
 
+def test_rate_when_a_burst_is_gone_between_two_looks():
+    """Units that emptied the queue are idle when the next tick looks, and worked all the same until it was empty."""
+    before, after = QueueSample(0.0, 300.0, 30.0, 30.0, True, 0.0), QueueSample(10.0, 0.0, 0.0, 30.0, True, 0.0)
+    state = step(begin(before, (4.0, 1.0), (0.0, 0.0, 0.0)), before, after, 1, 60.0)
+    assert state.per_s == pytest.approx(1.0, rel=0.25)
+
+
 def test_arrivals_when_a_burst_meets_a_known_rate():
     """Five hundred more within a tick are arrivals at once: no unit that stops completing could hide so many."""
     state = followed([0, 0, 0, 500], [2] * 4, (0.5, 60.0), (1.0, 0.01, 0.0))

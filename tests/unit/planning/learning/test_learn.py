@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from sluice.model.observed import Instance, Lifecycle, QueueReading, Reading, Series
-from sluice.model.planning import Estimate, Memory, TimedLaunch
+from sluice.model.planning import Estimate, Memory, QueueSample, TimedLaunch
 from sluice.planning.learning import learn as learn_module
+from sluice.planning.learning.at_work import is_emptied
 from tests.support.planner_steps import TIMING, a_memory, changed, lead_of, learn_from, rate_of
 from tests.support.planner_world import NINE, World, a_fleet, a_group, a_queue, clock, seen
 
@@ -265,7 +266,7 @@ def test_service_rate_when_the_hint_is_given_or_not():
 def test_service_rate_when_a_period_is_not_saturated():
     """While next to nothing is known, those in flight tell of a period without backlog; later not of short messages.
 
-    Five samples with two in flight and one with one more: 11 / 6 busy for 60 s, ten messages, and the hint's one.
+    Five samples with two in flight are two units at work for 60 s, ten messages, and the hint's one.
     """
     fleet = a_fleet()
 
@@ -278,9 +279,36 @@ def test_service_rate_when_a_period_is_not_saturated():
             memory = learn_from(memory, seen(now, queue, a_group(now, 2)), fleet, now)
         return memory
 
-    assert after(Memory()).service_rate.estimate.mean == pytest.approx((10 + 1) / (110 + 1))
+    assert after(Memory()).service_rate.estimate.mean == pytest.approx((10 + 1) / (120 + 1))
     founded = Estimate(0.7, 50.0, NINE - 60)
     assert after(a_memory(rate=founded, completed=(50.0, 71.0))).service_rate.estimate == founded
+
+
+def test_service_rate_when_the_first_burst_is_gone_between_two_looks():
+    """600 messages of a second, and 80 instances that come within 20 s: most of the work falls between two looks.
+
+    What is in flight at the looks alone is work of 230 s, 2.6 messages a second for each instance: the next burst would
+    be met with a third of what it needs.
+    """
+    fleet = a_fleet(hints={"lead_time_s": 60})
+    looks = ((567, 3, 3), (457, 23, 24), (0, 4, 82), (0, 0, 5), (0, 0, 2), (0, 0, 2), (0, 0, 1), (0, 0, 1))
+    memory = Memory()
+    for place, (visible, in_flight, working) in enumerate(looks):
+        now = NINE + 10.0 * place
+        done = Series(60.0, ((NINE, 595.0),) if place == len(looks) - 1 else ())
+        queue = replace(a_queue(now, visible, in_flight), deleted=done)
+        memory = learn_from(memory, seen(now, queue, a_group(now, working)), fleet, now)
+    assert measured(memory) == pytest.approx(1.0, rel=0.15)
+
+
+@pytest.mark.parametrize(("at_work", "emptied"), [(8, True), (6, True), (5, False)])
+def test_units_are_at_work_when_a_backlog_is_gone_at_the_next_look(at_work, emptied):
+    """All units but a quarter at most held a message at the first look; idle ones are at work in neither."""
+    before = QueueSample(NINE, 40.0, float(at_work), 8.0, True, 0.0)
+    after = QueueSample(NINE + 10.0, 0.0, 0.0, 20.0, True, 0.0)
+    assert is_emptied(before, after, 1) is emptied
+    assert not is_emptied(before, replace(after, visible=1.0), 1)
+    assert not is_emptied(replace(before, visible=0.0), after, 1)
 
 
 @pytest.mark.slow

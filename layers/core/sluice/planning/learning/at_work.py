@@ -32,6 +32,14 @@ def at_work(sample: QueueSample) -> float:
     return sample.in_flight - sample.held
 
 
+def is_emptied(before: QueueSample, after: QueueSample, places: int) -> bool:
+    """Whether all units were at work at one look, and nothing waited at the next: what they did then is unseen.
+
+    Units that came in between were at work as well. All are idle at the second look, however much they completed.
+    """
+    return before.visible > 0.0 >= after.visible and at_work(before) >= AT_WORK_SHARE * before.working * places
+
+
 def looked_s(lead_s: float, timing: Timing) -> float:
     """For how long units are looked at before they are called idle, in seconds.
 

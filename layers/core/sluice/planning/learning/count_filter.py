@@ -25,7 +25,7 @@ from math import floor, inf, sqrt
 from sluice.model.frozen import replace
 from sluice.model.planning import TAKEN_WITHIN_S, CountState, History, QueueSample
 from sluice.model.timing import Timing
-from sluice.planning.learning.at_work import at_work
+from sluice.planning.learning.at_work import at_work, is_emptied
 from sluice.planning.learning.significance import (
     CLEAR,
     COUNT_ERROR,
@@ -213,7 +213,10 @@ def messages_known(state: CountState) -> float:
 
 def _busy(before: QueueSample, after: QueueSample, places: int) -> float:
     """Units at work between two ticks: those with messages in flight, no more than there are."""
-    return min((at_work(before) + at_work(after)) / 2 / places, (before.working + after.working) / 2)
+    working = (before.working + after.working) / 2
+    if is_emptied(before, after, places):
+        return working
+    return min((at_work(before) + at_work(after)) / 2 / places, working)
 
 
 def _count_var(count: float) -> float:

@@ -9,7 +9,8 @@ Both sums fade, and the hint counts as the evidence of w messages, one or less. 
     - where a message takes longer than a metric's period, as many as the messages in flight occupy (Little's law),
       since backlog and completions are out of step there;
     - the same while next to nothing is known, and in a fleet of a few units whose messages take long enough for ticks
-      to see them in flight; neither while some are in flight that nobody works on.
+      to see them in flight; neither while some are in flight that nobody works on. All units count that were at work
+      at one tick and had emptied the queue by the next, since that tick sees none of what they did.
 
 A busy second without a completion is evidence, too: messages of five minutes are measured after a few, not after ten.
 Between metrics, and where none come, the queue's counts go on from there until the rate is well founded
@@ -30,7 +31,7 @@ from sluice.model.planning import CountState, Estimate, Measure, QueueSample, Ra
 from sluice.model.timing import Timing
 from sluice.model.usage import Throughput
 from sluice.planning.learning import redeliveries
-from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, are_some_idle, at_work, covering
+from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, are_some_idle, at_work, covering, is_emptied
 from sluice.planning.learning.count_filter import DEFAULT_WEIGHT, is_overdue, messages_known
 from sluice.planning.learning.odd_periods import run_of, run_unseen, weighed
 from sluice.planning.learning.service_spread import learn_spread
@@ -307,14 +308,13 @@ def _busy_s(
     places = fleet.hints.concurrency
     if _message_s(estimate, fleet) > end_at - start_at:
         return _integral(during, start_at, end_at, lambda sample: min(_at_work(sample, places), most))
-    if not all(sample.steady for sample in during):
-        return 0.0
+    steady = all(sample.steady for sample in during)
     if all(sample.visible > 0 for sample in during):
         of = _busy if are_some_idle(during, _message_s(estimate, fleet)) else attrgetter("working")
-        return _integral(during, start_at, end_at, lambda sample: min(of(sample), most))
-    if estimate is not None and estimate.weight >= FOUNDED:
-        return _busy_of_few_s(during, period, count, estimate, places)
-    return _busy_at_first_s(during, end_at - start_at, count, places)
+        return _integral(during, start_at, end_at, lambda sample: min(of(sample), most)) if steady else 0.0
+    if estimate is None or estimate.weight < FOUNDED:
+        return _busy_at_first_s(during, period, count, places)
+    return _busy_of_few_s(during, period, count, estimate, places) if steady else 0.0
 
 
 def _message_s(estimate: Estimate | None, fleet: Fleet) -> float:
@@ -323,13 +323,20 @@ def _message_s(estimate: Estimate | None, fleet: Fleet) -> float:
     return fleet.hints.concurrency / per_s
 
 
-def _busy_at_first_s(during: tuple[QueueSample, ...], period_s: float, count: float, places: int) -> float:
-    """Busy unit-seconds while next to nothing is known, by the messages in flight; 0 of a period without any."""
+def _busy_at_first_s(during: tuple[QueueSample, ...], period: tuple[float, float], count: float, places: int) -> float:
+    """Busy unit-seconds while next to nothing is known, by the messages in flight; 0 of a period without any.
+
+    A few samples may see none by chance. So one more than there were counts, with a message in flight at least.
+    """
     if any(sample.held > 0.0 for sample in during) or (count == 0 and not any(map(at_work, during))):
         return 0.0
-    # One more sample than there were, with one message in flight: a few samples may see none by chance.
-    units = sum(_at_work(sample, places) for sample in during)
-    return (units + 1.0 / places) / (len(during) + 1) * period_s
+    (start_at, end_at), gaps = period, len(during) - 1
+    busy_s = _integral(during, start_at, end_at, lambda sample: _at_work(sample, places))
+    for before, after in pairwise(during):
+        if is_emptied(before, after, places):
+            unseen = before.working + after.working - _at_work(before, places) - _at_work(after, places)
+            busy_s += max(0.0, unseen) / 2 * (min(after.at, end_at) - max(before.at, start_at))
+    return (busy_s * gaps + max(busy_s, (end_at - start_at) / places)) / (gaps + 1)
 
 
 def _busy_of_few_s(
