@@ -236,3 +236,4 @@ class BatchClaimRecord:
     until: float  # when the claimant is surely gone
     claimed: tuple[str, ...]  # message ids, not known to be sent
     sent: tuple[str, ...] = ()
+    gets_marks: bool = False  # whether what was sent of it gets a claim of its own

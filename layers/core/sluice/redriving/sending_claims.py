@@ -63,7 +63,7 @@ class MarkedBatchClaim:
 
     def claim(self, message_ids: Sequence[str]) -> Mapping[str, Claim]:
         """Write the record. Where others' claims cannot be read nothing is sent, and nothing is left in doubt by it."""
-        record = BatchClaimRecord(self.fleet, self.name, self.now(), self.until, tuple(message_ids))
+        record = BatchClaimRecord(self.fleet, self.name, self.now(), self.until, tuple(message_ids), gets_marks=True)
         self.ports.ledger.send_claims.record_batch_claim(record)
         try:
             claims = claims_by(record, self.ports.ledger.send_claims, self.again)

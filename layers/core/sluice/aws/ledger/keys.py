@@ -13,6 +13,7 @@ One partition a fleet, pk `fleet#<name>`; the sk names the kind of record:
 | `group#<id>` | a failure group, its figures as attributes, so that they are added to in place | empty: 14 days |
 | `counts` | held_count: messages in quarantine; group_count: failure groups, counted again at counted_at | |
 | `hold#<message group>` | a FIFO message group with quarantined messages: failure_group, count | |
+| `retries` | marked_until: until when there may be a `retry#<message id>` of the fleet | |
 | `retries#<batch claim>` | a claim of many messages: `data` {claimed, sent}, claimed_at, until_at | 14 days |
 | `cause#<message id>` | why a message failed, as its consumer reported by event | 14 days |
 | `letter#<body key>#<message id>` | a handled dead letter, for its like | 1 day; 14 if its copy has no count |

@@ -94,6 +94,7 @@ FAILURE_GROUP = ItemForm(
 )
 HELD_MESSAGE_GROUP = ItemForm("the held message group", frozenset({"failure_group", "count"}))
 SEND_CLAIM = ItemForm("the send claim", frozenset({"claimant", "claimed_at", "until_at", "sent_at"}))
+MARKS = ItemForm("the note on marks", frozenset({"marked_until"}))
 CAUSE = ItemForm("the reported cause", frozenset({"cause"}))
 DOCUMENT = ItemForm("the copy of a document", frozenset({"data", "modified_at"}))
 DOCUMENTS_HEAD = ItemForm("the head of the documents' copy", frozenset({"revision", "claimed_at", "checked_at"}))

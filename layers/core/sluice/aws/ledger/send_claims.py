@@ -1,12 +1,23 @@
-"""The SendClaims port on DynamoDB."""
+"""The SendClaims port on DynamoDB.
+
+The claim of a single message is a mark under the message's own key, so that whoever asks for 200 messages reads 200
+keys. Most fleets that redrive out of their dead-letter queues have no marks. A note says until when a fleet may have
+some, and is read by the query that reads batch claims:
+
+* Whoever makes marks writes the note before it claims, and keeps the note's time later than that of every mark.
+* Whoever asks has written its own claim before. If it finds no note, the other claims later, and sees that claim.
+* A fleet without a note may have marks of an earlier version. Whoever asks first looks for them, and writes the note.
+
+The note is never removed, and its time only grows. So each process writes it once a day.
+"""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from sluice.aws.ledger.keys import PAST_ALL, claim_key, key, partition, ttl
-from sluice.aws.ledger.records import CLAIMED_BATCH, SEND_CLAIM, ClaimedBatch, attributes, existing
+from sluice.aws.ledger.keys import PAST_ALL, claim_key, key, partition, shards, ttl
+from sluice.aws.ledger.records import CLAIMED_BATCH, MARKS, SEND_CLAIM, ClaimedBatch, attributes, existing
 from sluice.aws.table import Item, Table, Value, number, text, typed_all
 from sluice.model.redriving import BatchClaimRecord, Claim
 from sluice.ports.ledger.send_claims import BATCH_CLAIM_MAX, SEND_CLAIM_KEPT_S
@@ -14,17 +25,23 @@ from sluice.ports.ledger.send_claims import BATCH_CLAIM_MAX, SEND_CLAIM_KEPT_S
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
+# How much later than a mark's time the note is, so that it is seldom written: marks are made all day.
+NOTE_MARGIN_S = 86_400.0
+_NOTE = "retries"  # before all batch claims
+
 
 class DynamoSendClaims:
     """The SendClaims port."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._noted_until: dict[str, float] = {}  # by fleet: the note is at least this late
 
     def claim_sends(
         self, fleet: str, message_ids: Sequence[str], until: float, now: float, again: bool = False
     ) -> Mapping[str, Claim]:
         """Claim messages, each by a record of its own."""
+        self._note_marks(fleet, now)
         claimant = uuid4().hex  # so that a claim whose answer was lost is known as ours when botocore repeats it
         wanted = list(dict.fromkeys(message_ids))
         failed = self._table.transact_each(
@@ -38,7 +55,8 @@ class DynamoSendClaims:
         granted = [message_id for message_id in wanted if claims[message_id] is Claim.GRANTED]
         if granted:
             # Read after our claims are written: a batch claim of this moment sees them, or is seen here.
-            claimed = _strongest(_by_batches(self._batch_claims(fleet), set(granted), now))
+            _, batches = self._note_and_batches(fleet)
+            claimed = _strongest(_by_batches(batches, set(granted), now))
             against = {m: claim for m, claim in claimed.items() if not (again and claim is Claim.DOUBTFUL)}
             self.release_sends(fleet, list(against))
             claims |= against
@@ -46,6 +64,7 @@ class DynamoSendClaims:
 
     def confirm_sends(self, fleet: str, message_ids: Sequence[str], now: float) -> None:
         """Record that messages were sent."""
+        self._note_marks(fleet, now)
         figures: dict[str, Value] = {
             "sent_at": now,
             "claimed_at": now,
@@ -69,8 +88,10 @@ class DynamoSendClaims:
         """How messages stand by every claim but one."""
         wanted = list(dict.fromkeys(message_ids))
         own = f"retries#{besides}"
-        found = _by_batches((one for one in self._batch_claims(fleet) if text(one, "sk") != own), set(wanted), now)
-        for message_id, single in zip(wanted, self._get_claims(fleet, wanted), strict=True):
+        note, batches = self._note_and_batches(fleet)
+        found = _by_batches((one for one in batches if text(one, "sk") != own), set(wanted), now)
+        marked = wanted if self._may_be_marked(fleet, note, now) else []
+        for message_id, single in zip(marked, self._get_claims(fleet, marked), strict=True):
             if single and (claim := _claim_in(single, now)):
                 found[message_id].add(claim)
         return _strongest(found)
@@ -82,6 +103,8 @@ class DynamoSendClaims:
         if not batch.claimed and not batch.sent:
             self._table.delete(record)
             return
+        if batch.gets_marks:
+            self._note_marks(batch.fleet, batch.claimed_at)
         figures: dict[str, Value] = {
             "data": CLAIMED_BATCH.to_text(ClaimedBatch(batch.claimed, batch.sent)),
             "claimed_at": batch.claimed_at,
@@ -107,8 +130,37 @@ class DynamoSendClaims:
         }
         return self._table.putting(record | typed_all(figures), free, {":now": now, ":claimant": claimant})
 
-    def _batch_claims(self, fleet: str) -> Iterator[Item]:
-        return self._table.query(partition(fleet), "retries#", f"retries#{PAST_ALL}")
+    def _note_and_batches(self, fleet: str) -> tuple[Item | None, list[Item]]:
+        """The note on a fleet's marks, if there is one, and its batch claims."""
+        items = list(self._table.query(partition(fleet), _NOTE, f"retries#{PAST_ALL}"))
+        if items and text(items[0], "sk") == _NOTE:
+            return attributes(MARKS, items[0]), items[1:]
+        return None, items
+
+    def _note_marks(self, fleet: str, now: float) -> None:
+        """Write that a fleet may have marks, before one is made at this time or soon after."""
+        if self._noted_until.get(fleet, 0.0) >= ttl(now + SEND_CLAIM_KEPT_S):
+            return
+        until = now + SEND_CLAIM_KEPT_S + NOTE_MARGIN_S
+        self._table.update(
+            key(fleet, _NOTE),
+            "SET #marked_until = :until, #record_version = :form",
+            {":until": until, ":form": MARKS.version},
+            "attribute_not_exists(#marked_until) OR #marked_until < :until",
+        )
+        self._noted_until[fleet] = until  # another's note that stands in the way is later still
+
+    def _may_be_marked(self, fleet: str, note: Item | None, now: float) -> bool:
+        """Whether a fleet may have marks, as its note says. Where there is none they are looked for, and it is made."""
+        if note is not None:
+            return number(note, "marked_until") > now
+        for shard in shards(fleet):
+            if next(self._table.query(shard, "retry#", f"retry#{PAST_ALL}", page=1), None) is not None:
+                self._note_marks(fleet, now)
+                return True
+        unmarked: dict[str, Value] = {"marked_until": 0.0, **MARKS.written}
+        # If there is a note by now, marks may have been made where none was found.
+        return not self._table.put(key(fleet, _NOTE) | typed_all(unmarked), "attribute_not_exists(#pk)")
 
     def _get_claims(self, fleet: str, message_ids: Sequence[str]) -> list[Item | None]:
         return self._table.get_batch([claim_key(fleet, message_id) for message_id in message_ids])

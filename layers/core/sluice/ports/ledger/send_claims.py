@@ -64,6 +64,7 @@ class SendClaims(Protocol):
         """Write what a batch claim claims, at most BATCH_CLAIM_MAX messages, and what was sent of it.
 
         What others have claimed is to be read afterwards, and is not granted. Messages that the record no longer names
-        are released. A claim that names none is removed.
+        are released. A claim that names none is removed. Who confirms its messages (`confirm_sends`) says so beforehand
+        (`gets_marks`).
         """
         ...
