@@ -159,8 +159,9 @@ class DynamoSendClaims:
                 self._note_marks(fleet, now)
                 return True
         unmarked: dict[str, Value] = {"marked_until": 0.0, **MARKS.written}
-        # If there is a note by now, marks may have been made where none was found.
-        return not self._table.put(key(fleet, _NOTE) | typed_all(unmarked), "attribute_not_exists(#pk)")
+        # Not over the note of whoever has begun to make marks meanwhile, and sees the caller's claim.
+        self._table.put(key(fleet, _NOTE) | typed_all(unmarked), "attribute_not_exists(#pk)")
+        return False
 
     def _get_claims(self, fleet: str, message_ids: Sequence[str]) -> list[Item | None]:
         return self._table.get_batch([claim_key(fleet, message_id) for message_id in message_ids])
