@@ -41,6 +41,7 @@ MODULES = (
     "sluice.planning.learning.signal_quality",
     "sluice.planning.learning.safety_margin",
     "sluice.planning.learning.significance",
+    "sluice.planning.learning.undone",
     "sluice.planning.learning.at_work",
     "sluice.planning.learning.throughput",
     "sluice.planning.learning.prefetch",

@@ -74,6 +74,20 @@ def _consumers() -> list[World]:
             spare_why="one unit for messages that are in flight without a consumer",
         ),
         World(
+            "dead-consumers-all-day",
+            "All day a fifth of the messages kill their consumer, and stay in flight for an hour.",
+            steady(8, 6.0),
+            _of(30.0),
+            Behaviour(Consumers(dying_share=0.2, visibility_s=HOUR_S)),
+        ),
+        World(
+            "back-off-all-day",
+            "All day half of the messages fail at first, and are hidden for an hour.",
+            steady(8, 30.0),
+            _of(3.0),
+            Behaviour(Consumers(backoff_share=0.5, backoff_s=HOUR_S)),
+        ),
+        World(
             "none-takes-anything",
             "For two hours no consumer receives anything: a bad deployment, mended then.",
             steady(5, 30.0),

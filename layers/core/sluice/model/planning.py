@@ -237,6 +237,7 @@ class RedeliveryMemory:
     suspects: tuple[tuple[float, float, float], ...] = ()  # (at, messages received more than three times, others there)
     poison: float = 0.0  # messages that are received again and again, and that no unit completes
     received: History = History()  # messages received, the last hours'
+    completed: History = History()  # messages completed, the last hours'
     held: float = 0.0  # messages in flight that nobody works on
     left_per_s: float = 0.0  # so many more each second, by the newest metrics
 

@@ -516,6 +516,19 @@ def test_sluice_when_counts_do_not_mean_what_they_say() -> None:
     assert run.run.late_fraction <= 0.01
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dead-consumers-all-day", "back-off-all-day"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_sluice_when_consumers_leave_messages_undone_all_day(name: str, seed: int) -> None:
+    """What nobody works on does not count as work, however much traffic there is beside it.
+
+    The planner took it for work, and messages for longer ones with each that was left: at up to 13 times the bound.
+    """
+    (run,) = run_worlds([WORLDS[name]], ["sluice"], [seed], jobs=1)
+    assert run.run.late_fraction <= 0.01
+    assert run.cost <= 2.5
+
+
 def test_sluice_when_a_queue_is_used_after_hours_without_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was learned at the first use is not forgotten: 14 of 100 are wanted for 120 messages of 10 s."""
     wanted: list[tuple[float, int]] = []

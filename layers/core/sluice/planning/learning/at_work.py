@@ -6,7 +6,7 @@ idle     A unit that has been in service for a lead time holds a message while t
 held     A message is received before it is worked on. What is in flight beyond all that was received within several
          times as long as a message takes is held by nobody: its consumer died, or hid it until it tries again. Units
          that complete messages may have a batch each. Where consumers leave much of what they receive undone, more is
-         held each second, which the metrics show minutes later.
+         held each second, which the metrics show minutes later (`undone`).
          https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 """
 
@@ -19,6 +19,7 @@ from sluice.model.planning import TAKEN_WITHIN_S, History, Measure, QueueSample,
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import merge
 from sluice.planning.learning.significance import CLEAR, GAPS, LIKELY, RECENT, REMEMBERED_S, TWICE
+from sluice.planning.learning.undone import beyond_work, left_undone, received_within
 
 AT_WORK_SHARE = 1.0 - CLEAR  # with messages for all, fewer at work are neither chance nor in between two messages
 SEEN_FROM_S = 1.0  # between two messages a consumer needs a fraction of a second to delete and to receive
@@ -96,47 +97,86 @@ def learn_held(
     rate: Measure,
     *,
     places: float,
+    each: float,
     timing: Timing,
     is_founded: bool,
 ) -> RedeliveryMemory:
-    """The messages in flight that nobody works on, with the received series' new periods.
+    """The messages in flight that nobody works on, with the new periods of what was received and completed.
 
     Args:
         memory: what was known before.
         samples: of the last ticks, this one's included.
         queue: as read now.
         rate: messages a second that one unit completes.
-        places: messages that one unit holds at once.
+        places: messages that one unit works on at once, as the fleet says.
+        each: messages that one unit was seen to hold.
         timing: how late metrics are.
         is_founded: whether the rate is known well enough to tell how long a message takes at most.
     """
-    if queue.received is None or not queue.received.points or not samples:
+    if not samples:
+        return memory
+    at, known = samples[-1].at, memory
+    if queue.received is not None and queue.received.points:
+        memory = _with_metrics(memory, queue.received, queue.deleted, at)
+    received = memory.received
+    is_new = received is not known.received
+    if at - received.end_at > timing.settled_s + received.period_s:
+        return replace(memory, held=0.0, left_per_s=0.0) if is_new else _grown(memory, samples)
+    if rate.source == "measured":
+        message_s, is_known = places / rate.value, memory.held > 0.0
+        undone = left_undone(received, memory.completed, samples[-1].in_flight, message_s, is_known=is_known)
+        if undone[0] > 0.0:
+            held = beyond_work(samples, received, message_s, undone, places)
+            return replace(memory, held=held, left_per_s=undone[1])
+    if not is_new:
         return _grown(memory, samples)
-    received = merge(memory.received, queue.received, samples[-1].at, RECEIVED_PERIODS)
-    if received is memory.received:
-        return _grown(memory, samples)
-    if samples[-1].at - received.end_at > timing.settled_s + received.period_s:
-        return replace(memory, received=received, held=0.0, left_per_s=0.0)
+    return _with_held_lately(
+        memory, known, samples, queue.deleted, rate, places=max(places, each), is_founded=is_founded
+    )
+
+
+def _with_metrics(memory: RedeliveryMemory, received: Series, deleted: Series | None, at: float) -> RedeliveryMemory:
+    """The memory with the new periods of what was received and completed; the same object where nothing is new."""
+    taken, completed = merge(memory.received, received, at, RECEIVED_PERIODS), memory.completed
+    if deleted is not None and deleted.points:
+        completed = merge(completed, deleted, at, RECEIVED_PERIODS)
+    if taken is memory.received and completed is memory.completed:
+        return memory
+    return replace(memory, received=taken, completed=completed)
+
+
+def _with_held_lately(
+    memory: RedeliveryMemory,
+    before: RedeliveryMemory,
+    samples: tuple[QueueSample, ...],
+    deleted: Series | None,
+    rate: Measure,
+    *,
+    places: float,
+    is_founded: bool,
+) -> RedeliveryMemory:
+    """The memory with what is held by what was received in the last messages' time, once new periods are in it."""
+    received = memory.received
     since = [sample for sample in samples if sample.at >= received.end_at]
     there = min(sample.in_flight for sample in since)  # any number may have been received since the metrics' end
     working = max(sample.working for sample in since)
     message_s = places / rate.value
     takes_s, left_per_s, in_batches = GAPS * message_s, 0.0, 0.0  # one message in 25 takes longer
     if is_founded and message_s <= received.period_s and AT_WORK_SHARE * there > places * working:
-        left_per_s = _left_per_s(received, queue.deleted)
+        left_per_s = _left_per_s(received, deleted)
     if left_per_s > 0.0:
         takes_s = message_s  # what is left undone is no chance of how long messages take
     else:
-        busy = min(working, _completed_per_s(queue.deleted, received) / rate.value)
+        busy = min(working, _completed_per_s(deleted, received) / rate.value)
         in_batches = max(0.0, RECEIVED_AT_ONCE - places) * busy
     if not is_founded:
         takes_s = min(REMEMBERED_S, takes_s) if rate.source == "measured" else REMEMBERED_S
     # What was held stays so until it comes back, whatever is received beside it.
-    stays = min(memory.held, there) - _came_back_since(memory.history, memory.received.end_at)
+    stays = min(before.held, there) - _came_back_since(memory.history, before.received.end_at)
     held = max(stays, not_received(received, there - in_batches, takes_s))
     if held > 0.0:
         held = min(held + left_per_s * (samples[-1].at - received.end_at), samples[-1].in_flight)
-    return replace(memory, received=received, held=held, left_per_s=left_per_s)
+    return replace(memory, held=held, left_per_s=left_per_s)
 
 
 def _grown(memory: RedeliveryMemory, samples: tuple[QueueSample, ...]) -> RedeliveryMemory:
@@ -176,16 +216,9 @@ def _completed_per_s(deleted: Series | None, received: History) -> float:
 
 def not_received(received: History, there: float, takes_s: float) -> float:
     """What is in flight beyond all that was received in the time that messages take, and beyond chance."""
-    counts, periods = received.counts, takes_s / received.period_s
-    if periods > len(counts):
+    if takes_s > len(received.counts) * received.period_s:
         return 0.0
-    if periods < 1.0:
-        taken = max(counts[-RECENT:]) * periods
-    else:
-        whole = int(periods)
-        taken = sum(counts[-whole:])
-        if whole < len(counts):
-            taken += (periods - whole) * counts[-whole - 1]
+    taken = received_within(received, takes_s)
     return max(0.0, there - taken - LIKELY * sqrt(taken))
 
 

@@ -128,7 +128,7 @@ def _learn_enough(learned: Memory, known: Known, snapshot: Snapshot, fleet: Flee
 
 def _learn_counts(before: Memory, learned: Memory, rate: RateMemory, fleet: Fleet, timing: Timing) -> CountState | None:
     """What the counts say of a rate that metrics do not say well enough; None where they do, and of several queues."""
-    if is_founded(rate) or fleet.shared:
+    if is_founded(rate) or fleet.shared or (learned.redeliveries.held > 0.0 and rate.estimate is not None):
         return None
     return follow(
         before.counted if rate.estimate == before.service_rate.estimate else None,
@@ -237,7 +237,8 @@ def _learn_from_group(
         samples,
         queue,
         known.rate,
-        places=max(fleet.hints.concurrency, before.service_rate.in_flight_each),
+        places=fleet.hints.concurrency,
+        each=before.service_rate.in_flight_each,
         timing=timing,
         is_founded=is_founded(before.service_rate),
     )

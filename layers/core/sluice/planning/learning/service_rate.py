@@ -37,6 +37,7 @@ from sluice.planning.learning.odd_periods import run_of, run_unseen, weighed
 from sluice.planning.learning.service_spread import learn_spread
 from sluice.planning.learning.significance import FEW, FOUNDED, LIKELY, MOST, RECENT
 from sluice.planning.learning.throughput import learn_completed, useful
+from sluice.planning.learning.undone import hides_work, may_be_faster, tried_faster
 
 HINT_WEIGHT = 1.0  # messages that the user's hint counts for
 SEEN_SHARE = 0.8  # messages that take 80% of the time between ticks are nearly all in flight at one of them
@@ -160,6 +161,8 @@ def learn_service_rate(
             evidence, outliers = outliers[1:], (0, 0.0, 0.0)
         elif busy_s > 0.0:
             evidence = weighed(count, busy_s, evidence, expected)
+        elif count > 0.0 and may_be_faster(during, returned.received, start_at):
+            evidence = tried_faster(evidence, deleted.period_s)
         else:
             continue
         estimate = _estimate(evidence, fleet, end_at)
@@ -306,12 +309,15 @@ def _busy_s(
         return 0.0
     start_at, end_at = period
     places = fleet.hints.concurrency
-    if _message_s(estimate, fleet) > end_at - start_at:
+    is_hidden = hides_work(during, estimate, places)
+    if _message_s(estimate, fleet) > end_at - start_at and not is_hidden:
         return _integral(during, start_at, end_at, lambda sample: min(_at_work(sample, places), most))
     steady = all(sample.steady for sample in during)
     if all(sample.visible > 0 for sample in during):
         of = _busy if are_some_idle(during, _message_s(estimate, fleet)) else attrgetter("working")
         return _integral(during, start_at, end_at, lambda sample: min(of(sample), most)) if steady else 0.0
+    if is_hidden:
+        return 0.0
     if estimate is None or estimate.weight < FOUNDED:
         return _busy_at_first_s(during, period, count, places)
     return _busy_of_few_s(during, period, count, estimate, places) if steady else 0.0
@@ -328,7 +334,7 @@ def _busy_at_first_s(during: tuple[QueueSample, ...], period: tuple[float, float
 
     A few samples may see none by chance. So one more than there were counts, with a message in flight at least.
     """
-    if any(sample.held > 0.0 for sample in during) or (count == 0 and not any(map(at_work, during))):
+    if count == 0 and not any(map(at_work, during)):
         return 0.0
     (start_at, end_at), gaps = period, len(during) - 1
     busy_s = _integral(during, start_at, end_at, lambda sample: _at_work(sample, places))

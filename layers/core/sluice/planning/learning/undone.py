@@ -1,0 +1,125 @@
+"""What consumers leave undone: messages that they receive and never complete, in flight until these come back.
+
+    left undone = received - completed, over hours
+
+What is at work is received and not completed either, but no more of it with time. So over hours the difference is what
+consumers that died or back off have left. Each of these messages is in flight until its visibility timeout is over: an
+hour, or twelve. Who is at work shows no longer in the count in flight then; Little's law tells it:
+
+    at work = completed a second x unit-seconds for each completed message
+    held    = in flight - at work
+
+That needs the service rate, and so the rate must not be learned of the count in flight, or each would follow the other.
+While messages are held, or more are in flight than units hold, it is learned only while messages wait for all units.
+Where some came and none waited, units may be faster than is believed: the rate is believed to be higher, by degrees,
+until messages wait.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+"""
+
+from collections.abc import Sequence
+from math import ceil, sqrt
+
+from sluice.model.planning import Estimate, History, QueueSample
+from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, GAPS, LIKELY, RECENT, REMEMBERED_S
+
+
+def left_undone(
+    received: History, completed: History, in_flight: float, message_s: float, *, is_known: bool
+) -> tuple[float, float]:
+    """The share of what was received that is left undone, and how many a second that are; zeros where it is none.
+
+    What is at work at the end is not completed yet, and what was at the beginning is completed since. So what was
+    received is counted in the same time, and in one that is earlier by as long as a message is in flight: a burst at
+    either end shows in one of both, and the fewer undone are believed.
+
+    Args:
+        received: messages received by the period.
+        completed: messages completed by the period.
+        in_flight: messages in flight now.
+        message_s: unit-seconds for each completed message.
+        is_known: whether some are known to be held: else more must be undone than counts may be wrong by, and than
+            chance makes of what is at work at both ends.
+    """
+    period_s, counts = received.period_s, received.counts
+    hour = completed.counts[-round(REMEMBERED_S / period_s) :]
+    landed = sum(hour)
+    if completed.period_s != period_s or landed <= 0.0:
+        return 0.0, 0.0
+    in_flight_s = min(REMEMBERED_S, in_flight * len(hour) * period_s / landed)  # as if all of them were at work
+    lag, takes = ceil(max(GAPS * message_s, in_flight_s) / period_s), ceil(message_s / period_s)
+    until = round((min(received.end_at, completed.end_at) - received.start_at) / period_s)
+    offset = round((received.start_at - completed.start_at) / period_s)
+    first = max(lag, -offset)
+    if first >= until:
+        return 0.0, 0.0
+    taken = sum(counts[first:until])
+    later = sum(counts[until - lag : until]) - sum(counts[first - lag : first])
+    undone = taken - max(0.0, later) - sum(completed.counts[first + offset : until + offset])
+    at_ends = sum(counts[until - takes : until]) + sum(counts[first - takes : first])
+    least = 0.0 if is_known else COUNT_ERROR * taken + LIKELY * sqrt(at_ends)
+    if undone <= least:
+        return 0.0, 0.0
+    return undone / taken, undone / ((until - first) * period_s)
+
+
+def beyond_work(
+    samples: Sequence[QueueSample], received: History, message_s: float, undone: tuple[float, float], places: float
+) -> float:
+    """Messages in flight that nobody works on, where consumers leave some undone.
+
+    Args:
+        samples: of the last ticks, ascending.
+        received: messages received by the period.
+        message_s: unit-seconds for each completed message.
+        undone: the share of what is received that is left undone, and how many a second that are.
+        places: messages that one unit works on at once.
+    """
+    newest, (share, left_per_s) = samples[-1], undone
+    at_work = received_within(received, (1.0 - share) * message_s)
+    # Any number may have been received since the metrics' end: no more than the fewest in flight since are older.
+    there = min(sample.in_flight for sample in samples if sample.at >= received.end_at)
+    held = max(0.0, there - at_work) + left_per_s * (newest.at - received.end_at)
+    if newest.visible > 0.0:  # a unit holds a message while there is one for it
+        at_work = max(at_work, places * newest.working)
+    return max(0.0, min(newest.in_flight - at_work, (1.0 + COUNT_ERROR) * held))
+
+
+def received_within(received: History, seconds: float) -> float:
+    """What was received in the last seconds that the metrics tell of, which are no more than they reach back."""
+    counts, periods = received.counts, seconds / received.period_s
+    if periods < 1.0:
+        return max(counts[-RECENT:]) * periods
+    whole = int(periods)
+    taken = sum(counts[-whole:])
+    if whole < len(counts):
+        taken += (periods - whole) * counts[-whole - 1]
+    return taken
+
+
+# --------------------------------------------------------------------------- what the service rate is learned of
+
+
+def hides_work(during: Sequence[QueueSample], estimate: Estimate | None, places: int) -> bool:
+    """Whether messages in flight tell nothing of who is at work: some are held, or more are there than units hold.
+
+    Where nothing else is known of what units complete, the count in flight is all there is to begin with.
+    """
+    if any(sample.held > 0.0 for sample in during):
+        return True
+    if estimate is None or estimate.weight < 1.0:
+        return False
+    return any(sample.steady and sample.in_flight > (1.0 + CLEAR) * places * sample.working for sample in during)
+
+
+def may_be_faster(during: Sequence[QueueSample], received: History, start_at: float) -> bool:
+    """Whether nothing in a period tells that units are no faster: some are held, and none that came waited."""
+    index = round((start_at - received.start_at) / received.period_s)
+    if not 0 <= index < len(received.counts) or received.counts[index] <= 0.0:
+        return False
+    return any(sample.held > 0.0 for sample in during) and not any(sample.visible > 0.0 for sample in during)
+
+
+def tried_faster(evidence: tuple[float, float], period_s: float) -> tuple[float, float]:
+    """Completed messages and their unit-seconds after one more such period: what was an hour ago may be tried again."""
+    return evidence[0], evidence[1] * (1.0 - period_s / REMEMBERED_S)

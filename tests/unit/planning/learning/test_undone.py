@@ -1,0 +1,175 @@
+"""What consumers leave undone: how much of what they receive, who is at work beside it, and what teaches the rate."""
+
+from dataclasses import replace
+
+import pytest
+
+from sluice.model.observed import Series
+from sluice.model.planning import Estimate, History, Measure, QueueSample, RedeliveryMemory
+from sluice.model.timing import Timing
+from sluice.planning.learning.at_work import learn_held
+from sluice.planning.learning.undone import (
+    beyond_work,
+    hides_work,
+    left_undone,
+    may_be_faster,
+    received_within,
+    tried_faster,
+)
+from tests.support.planner_world import NINE, a_queue
+
+HOURS = 2
+START = NINE - HOURS * 3600.0
+TIMING = Timing(10.0, 60.0, 60.0)
+KNOWN = Estimate(0.1, 20.0, NINE)
+
+
+def minutes(*counts: float) -> History:
+    """Counts of the last minutes up to nine."""
+    return History(60.0, NINE - 60.0 * len(counts), counts)
+
+
+def level(per_minute: float, hours: float = HOURS) -> History:
+    """As many in each minute."""
+    return minutes(*[per_minute] * round(60 * hours))
+
+
+def a_sample(in_flight: float, **changes: float) -> QueueSample:
+    """A look at nine: four units work, and nothing waits."""
+    return replace(QueueSample(NINE, 0.0, in_flight, 4.0, steady=True, arrived=0.0), **changes)
+
+
+@pytest.mark.parametrize(
+    ("received", "completed", "in_flight", "message_s", "undone"),
+    [
+        (level(10), level(10), 5, 30, (0.0, 0.0)),
+        (level(10), level(8), 50, 30, (0.2, 2 / 60)),
+        (level(10), level(9), 50, 30, (0.1, 1 / 60)),
+        (level(10), level(9.7), 50, 30, (0.0, 0.0)),  # counts may be wrong by so much
+        (level(10, 0.1), level(8, 0.1), 10, 30, (0.0, 0.0)),  # six minutes: the difference may be at work
+        (level(10), level(0), 50, 30, (0.0, 0.0)),  # nothing tells how long a message takes
+        (level(1), level(0.8), 30, 1200, (0.0, 0.0)),  # of long messages two hours are not enough to tell
+    ],
+)
+def test_share_that_is_left_undone(received, completed, in_flight, message_s, undone):
+    """It is what was received and not completed over hours, where that is more than chance and more than is at work."""
+    found = left_undone(received, completed, in_flight, message_s, is_known=False)
+    assert found == pytest.approx(undone, abs=1e-9)
+
+
+@pytest.mark.parametrize("place", [0, 55, 119])
+def test_share_when_a_burst_is_at_work(place):
+    """Sixty messages of two minutes are received at once, and completed within five minutes: none is left undone."""
+    received, completed = [4.0] * 120, [4.0] * 125
+    received[place] += 60.0
+    for later in range(1, 6):
+        completed[place + later] += 12.0
+    found = left_undone(minutes(*received), minutes(*completed[:120]), 60.0, 120.0, is_known=False)
+    assert found == (0.0, 0.0)
+
+
+def test_share_when_units_hold_many_long_messages_at_once():
+    """A hundred messages of five minutes are at work, of which the fleet believes that one takes 30 s."""
+    received, completed = [20.0] * 60, [0.0] * 5 + [20.0] * 55
+    assert left_undone(minutes(*received), minutes(*completed), 100.0, 30.0, is_known=False) == (0.0, 0.0)
+
+
+def test_share_when_some_are_known_to_be_held():
+    """Then the best guess counts, whether or not it is beyond chance."""
+    found = left_undone(level(10), level(9.7), 50.0, 30.0, is_known=True)
+    assert found == pytest.approx((0.03, 0.3 / 60))
+
+
+def test_share_when_metrics_do_not_reach_back_equally_far():
+    """The periods that both have are compared."""
+    assert left_undone(level(10), level(8, 1), 50.0, 30.0, is_known=False)[0] == pytest.approx(0.2)
+    assert left_undone(level(10, 1), level(8), 50.0, 30.0, is_known=False)[0] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("sample", "held"),
+    [
+        (a_sample(50), 46.0),  # eight a minute are completed, each in 30 s: four are at work
+        (a_sample(3), 0.0),
+        (a_sample(50, visible=5.0, working=6.0), 44.0),  # while messages wait, each unit holds one
+        (a_sample(50, at=NINE + 120.0), 50.0 - 4.0),  # four more are left since, of which the count knows
+        (a_sample(54, at=NINE + 120.0), 50.0),
+    ],
+)
+def test_messages_that_nobody_works_on(sample, held):
+    """They are what is in flight beyond what is at work by Little's law."""
+    samples = (a_sample(50), sample) if sample.in_flight >= 50 else (sample,)
+    found = beyond_work(samples, level(10), 30.0, (0.2, 2 / 60), 1)
+    assert found == pytest.approx(held)
+
+
+def test_messages_that_nobody_works_on_when_a_count_is_odd():
+    """A count that rose since the metrics' end may be of new messages: hardly more than was there is held."""
+    found = beyond_work((a_sample(50), a_sample(90)), level(10), 30.0, (0.2, 2 / 60), 1)
+    assert found == pytest.approx(46.0 * 1.05)
+
+
+@pytest.mark.parametrize(("seconds", "messages"), [(30, 2.5), (90, 6.0), (600, 12.0)])
+def test_messages_received_within(seconds, messages):
+    """Less than a period has its share of the most of three; of what is not known nothing is made up."""
+    assert received_within(minutes(3.0, 2.0, 2.0, 5.0), seconds) == messages
+
+
+def test_held_messages_when_a_fifth_is_left_undone():
+    """At the first look at metrics of two hours 46 of 50 are held, and more with each second until the next come."""
+    queue = replace(
+        a_queue(NINE, 0, 50),
+        received=Series(60.0, tuple((START + 60.0 * n, 10.0) for n in range(120))),
+        deleted=Series(60.0, tuple((START + 60.0 * n, 8.0) for n in range(120))),
+    )
+    rate = Measure(1 / 30, "measured", 0.0)
+    of = {"places": 1, "each": 0.0, "timing": TIMING, "is_founded": True}
+    memory = learn_held(RedeliveryMemory(), (a_sample(50),), queue, rate, **of)
+    assert (memory.held, memory.left_per_s) == pytest.approx((46.0, 2 / 60))
+    assert memory.completed.counts == (8.0,) * 120
+    later = (a_sample(50), a_sample(52, at=NINE + 60.0))
+    assert learn_held(memory, later, queue, rate, **of).held == pytest.approx(48.0)
+    guessed = learn_held(RedeliveryMemory(), (a_sample(50),), queue, Measure(1 / 30, "hint", None), **of)
+    assert guessed.left_per_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("sample", "estimate", "hidden"),
+    [
+        (a_sample(4), KNOWN, False),
+        (a_sample(5), KNOWN, False),
+        (a_sample(6), KNOWN, True),
+        (a_sample(6), None, False),  # it is all there is to begin with
+        (a_sample(6), Estimate(0.1, 0.5, NINE), False),
+        (a_sample(6, steady=False), KNOWN, False),  # units that leave hold messages as well
+        (a_sample(4, held=1.0), None, True),
+    ],
+)
+def test_work_when_more_is_in_flight_than_units_hold(sample, estimate, hidden):
+    """Nobody can tell then who of the units is at work."""
+    assert hides_work((a_sample(4), sample), estimate, 1) is hidden
+
+
+@pytest.mark.parametrize(
+    ("during", "minute", "may"),
+    [
+        ((a_sample(9, held=5.0), a_sample(9)), 2, True),
+        ((a_sample(9, held=5.0), a_sample(9)), 1, False),  # nothing came that could have waited
+        ((a_sample(9, held=5.0), a_sample(9)), 3, False),
+        ((a_sample(9, held=5.0), a_sample(9)), -1, False),
+        ((a_sample(9, held=5.0), a_sample(9, visible=1.0)), 2, False),
+        ((a_sample(9),), 2, False),
+    ],
+)
+def test_units_when_they_may_be_faster(during, minute, may):
+    """Messages that waited show what units complete; where none are held, those in flight do."""
+    received = minutes(4.0, 0.0, 5.0)
+    assert may_be_faster(during, received, received.start_at + 60.0 * minute) is may
+
+
+def test_rate_when_units_may_be_faster():
+    """It is believed to be higher by a sixtieth a minute, which an hour makes 2.7 times."""
+    evidence = (60.0, 600.0)
+    for _ in range(60):
+        evidence = tried_faster(evidence, 60.0)
+    assert evidence == (60.0, pytest.approx(600.0 / 2.74, rel=0.01))
