@@ -11,7 +11,7 @@ the rate is not well founded.
 
 from math import inf
 
-from sluice.planning.learning.significance import FEW, KNOWN_WELL, TWICE
+from sluice.planning.learning.significance import FEW, FOUNDED, KNOWN_WELL, TWICE
 
 # Evidence beyond `KNOWN_WELL` fades by 7% a period: a quarter of an hour of work is remembered. So many messages are
 # remembered however long ago: a quiet night teaches nothing new.
@@ -25,6 +25,11 @@ def _bounds(expected: float | None) -> tuple[float, float]:
     if expected is None:
         return 0.0, inf
     return expected / TWICE - FEW, expected * TWICE + FEW
+
+
+def is_outage(count: float, expected: float | None) -> bool:
+    """Whether consumers that were able to work complete nothing at all."""
+    return count == 0 and expected is not None and expected >= FOUNDED
 
 
 def run_of(run: Run, count: float, busy_s: float, expected: float | None) -> Run:

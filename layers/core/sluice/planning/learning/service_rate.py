@@ -33,7 +33,7 @@ from sluice.model.usage import Throughput
 from sluice.planning.learning import redeliveries
 from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, are_some_idle, at_work, covering, is_emptied
 from sluice.planning.learning.count_filter import DEFAULT_WEIGHT, is_overdue, messages_known
-from sluice.planning.learning.odd_periods import run_of, run_unseen, weighed
+from sluice.planning.learning.odd_periods import is_outage, run_of, run_unseen, weighed
 from sluice.planning.learning.service_spread import learn_spread
 from sluice.planning.learning.significance import FEW, FOUNDED, LIKELY, MOST, RECENT
 from sluice.planning.learning.throughput import learn_completed, useful
@@ -153,7 +153,7 @@ def learn_service_rate(
         busy_s = _busy_s(during, (start_at, end_at), count, estimate, fleet, most=useful(memory.enough, end_at))
         at_most_s = busy_s or _busy_at_most_s(during, end_at - start_at, estimate, fleet)
         expected = None if estimate is None or evidence[0] < FOUNDED else estimate.mean * at_most_s
-        if busy_s > 0.0 and _is_outage(count, expected):
+        if busy_s > 0.0 and is_outage(count, expected):
             continue
         if not failing:
             outliers = (run_of if busy_s > 0.0 else run_unseen)(outliers, count, at_most_s, expected)
@@ -366,11 +366,6 @@ def _at_work(sample: QueueSample, places: int) -> float:
     """Units at work by the messages in flight, no more than there are: some wait at a consumer, or to come back."""
     units = at_work(sample) / places
     return min(units, sample.working) if sample.steady else units
-
-
-def _is_outage(count: float, expected: float | None) -> bool:
-    """Whether consumers that were able to work complete nothing at all."""
-    return count == 0 and expected is not None and expected >= FOUNDED
 
 
 def _busy_at_most_s(during: tuple[QueueSample, ...], period_s: float, estimate: Estimate | None, fleet: Fleet) -> float:
