@@ -147,7 +147,10 @@ def test_held_messages_when_a_fifth_is_left_undone():
 )
 def test_work_when_more_is_in_flight_than_units_hold(sample, estimate, hidden):
     """Nobody can tell then who of the units is at work."""
-    assert hides_work((a_sample(4), sample), estimate, 1) is hidden
+    undone = RedeliveryMemory(received=level(10), completed=level(8))
+    assert hides_work((a_sample(4), sample), estimate, 1, undone) is hidden
+    whole = RedeliveryMemory(received=level(10), completed=level(9.8))
+    assert hides_work((a_sample(4), sample), estimate, 1, whole) is (sample.held > 0.0)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ from sluice.planning.learning.service_rate import (
 )
 from sluice.planning.learning.significance import CLEAR
 from sluice.planning.learning.throughput import at_work_by_metrics, by_units_at_work, learn_in_flight, useful
+from sluice.planning.learning.undone import hides_work
 from sluice.planning.supply import SPREAD
 
 
@@ -128,7 +129,10 @@ def _learn_enough(learned: Memory, known: Known, snapshot: Snapshot, fleet: Flee
 
 def _learn_counts(before: Memory, learned: Memory, rate: RateMemory, fleet: Fleet, timing: Timing) -> CountState | None:
     """What the counts say of a rate that metrics do not say well enough; None where they do, and of several queues."""
-    if is_founded(rate) or fleet.shared or (learned.redeliveries.held > 0.0 and rate.estimate is not None):
+    newest, returned = learned.samples[-1:], learned.redeliveries
+    if is_founded(rate) or fleet.shared:
+        return None
+    if rate.estimate is not None and hides_work(newest, rate.estimate, fleet.hints.concurrency, returned):
         return None
     return follow(
         before.counted if rate.estimate == before.service_rate.estimate else None,

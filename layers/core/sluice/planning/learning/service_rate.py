@@ -150,7 +150,9 @@ def learn_service_rate(
         learned_until = end_at
         during = covering(samples, start_at, end_at)
         count, failing = _worked_on(returned, poison, (start_at, deletions), evidence)
-        busy_s = _busy_s(during, (start_at, end_at), count, estimate, fleet, most=useful(memory.enough, end_at))
+        busy_s = _busy_s(
+            during, (start_at, end_at), count, estimate, fleet, returned=returned, most=useful(memory.enough, end_at)
+        )
         at_most_s = busy_s or _busy_at_most_s(during, end_at - start_at, estimate, fleet)
         expected = None if estimate is None or evidence[0] < FOUNDED else estimate.mean * at_most_s
         if busy_s > 0.0 and is_outage(count, expected):
@@ -302,14 +304,14 @@ def _busy_s(
     estimate: Estimate | None,
     fleet: Fleet,
     *,
+    returned: RedeliveryMemory,
     most: float,
 ) -> float:
     """Unit-seconds that units were busy in a period, of which `most` are of use at most; 0 where that is unknown."""
     if not during:
         return 0.0
-    start_at, end_at = period
-    places = fleet.hints.concurrency
-    is_hidden = hides_work(during, estimate, places)
+    (start_at, end_at), places = period, fleet.hints.concurrency
+    is_hidden = hides_work(during, estimate, places, returned)
     if _message_s(estimate, fleet) > end_at - start_at and not is_hidden:
         return _integral(during, start_at, end_at, lambda sample: min(_at_work(sample, places), most))
     steady = all(sample.steady for sample in during)

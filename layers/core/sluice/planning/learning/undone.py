@@ -20,7 +20,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-v
 from collections.abc import Sequence
 from math import ceil, sqrt
 
-from sluice.model.planning import Estimate, History, QueueSample
+from sluice.model.planning import Estimate, History, QueueSample, RedeliveryMemory
 from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, GAPS, LIKELY, RECENT, REMEMBERED_S
 
 
@@ -100,14 +100,20 @@ def received_within(received: History, seconds: float) -> float:
 # --------------------------------------------------------------------------- what the service rate is learned of
 
 
-def hides_work(during: Sequence[QueueSample], estimate: Estimate | None, places: int) -> bool:
-    """Whether messages in flight tell nothing of who is at work: some are held, or more are there than units hold.
+def hides_work(
+    during: Sequence[QueueSample], estimate: Estimate | None, places: int, returned: RedeliveryMemory
+) -> bool:
+    """Whether messages in flight tell nothing of who is at work: some are held, or may be.
 
-    Where nothing else is known of what units complete, the count in flight is all there is to begin with.
+    They may be where more are in flight than units work on, and less was completed than received. Where nothing else is
+    known of what units complete, the count in flight is all there is to begin with.
     """
     if any(sample.held > 0.0 for sample in during):
         return True
     if estimate is None or estimate.weight < 1.0:
+        return False
+    taken = sum(returned.received.counts)
+    if taken - sum(returned.completed.counts) <= COUNT_ERROR * taken:
         return False
     return any(sample.steady and sample.in_flight > (1.0 + CLEAR) * places * sample.working for sample in during)
 
