@@ -145,14 +145,13 @@ def learn_service_rate(
         memory, samples, deleted, returned, until=until, looked_s=looked_s, message_s=message_s, most=most
     )
     learned_until, evidence, estimate = memory.learned_until, memory.completed, memory.estimate
-    outliers = memory.outlier_run
+    enough, outliers = memory.enough, memory.outlier_run
     for start_at, end_at, deletions in deleted.ended(learned_until, until):
         learned_until = end_at
         during = covering(samples, start_at, end_at)
         count, failing = _worked_on(returned, poison, (start_at, deletions), evidence)
-        busy_s = _busy_s(
-            during, (start_at, end_at), count, estimate, fleet, returned=returned, most=useful(memory.enough, end_at)
-        )
+        period, most = (start_at, end_at), useful(enough, end_at)
+        busy_s = _busy_s(during, period, count, estimate, fleet, returned=returned, most=most)
         at_most_s = busy_s or _busy_at_most_s(during, end_at - start_at, estimate, fleet)
         expected = None if estimate is None or evidence[0] < FOUNDED else estimate.mean * at_most_s
         if busy_s > 0.0 and is_outage(count, expected):
