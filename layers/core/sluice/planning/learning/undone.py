@@ -43,7 +43,7 @@ def left_undone(
     """
     period_s, counts = received.period_s, received.counts
     hour = completed.counts[-round(REMEMBERED_S / period_s) :]
-    landed = sum(hour)
+    landed = _sum(hour)
     if completed.period_s != period_s or landed <= 0.0:
         return 0.0, 0.0
     in_flight_s = min(REMEMBERED_S, in_flight * len(hour) * period_s / landed)  # as if all of them were at work
@@ -53,10 +53,10 @@ def left_undone(
     first = max(lag, -offset)
     if first >= until:
         return 0.0, 0.0
-    taken = sum(counts[first:until])
-    later = sum(counts[until - lag : until]) - sum(counts[first - lag : first])
-    undone = taken - max(0.0, later) - sum(completed.counts[first + offset : until + offset])
-    at_ends = sum(counts[until - takes : until]) + sum(counts[first - takes : first])
+    taken = _sum(counts[first:until])
+    later = _sum(counts[until - lag : until]) - _sum(counts[first - lag : first])
+    undone = taken - max(0.0, later) - _sum(completed.counts[first + offset : until + offset])
+    at_ends = _sum(counts[until - takes : until]) + _sum(counts[first - takes : first])
     least = 0.0 if is_known else COUNT_ERROR * taken + LIKELY * sqrt(at_ends)
     if undone <= least:
         return 0.0, 0.0
@@ -91,10 +91,15 @@ def received_within(received: History, seconds: float) -> float:
     if periods < 1.0:
         return max(counts[-RECENT:]) * periods
     whole = int(periods)
-    taken = sum(counts[-whole:])
+    taken = _sum(counts[-whole:])
     if whole < len(counts):
         taken += (periods - whole) * counts[-whole - 1]
     return taken
+
+
+def _sum(counts: Sequence[float]) -> float:
+    total: float = sum(counts)  # without the type the compiler takes it to be whole
+    return total
 
 
 # --------------------------------------------------------------------------- what the service rate is learned of
@@ -112,8 +117,8 @@ def hides_work(
         return True
     if estimate is None or estimate.weight < 1.0:
         return False
-    taken = sum(returned.received.counts)
-    if taken - sum(returned.completed.counts) <= COUNT_ERROR * taken:
+    taken = _sum(returned.received.counts)
+    if taken - _sum(returned.completed.counts) <= COUNT_ERROR * taken:
         return False
     return any(sample.steady and sample.in_flight > (1.0 + CLEAR) * places * sample.working for sample in during)
 
