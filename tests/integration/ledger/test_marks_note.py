@@ -8,8 +8,10 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
-from threading import Condition, Thread
+from threading import Condition
 from typing import Any, cast
 
 import pytest
@@ -151,23 +153,32 @@ class Turns:
         self._phases: list[list[float]] = [[0, first_count], [1, second_count], [0, float("inf")], [1, float("inf")]]
         self._over: set[int] = set()
         self._changed = Condition()
+        self._go_on()
 
-    def wait(self, who: int) -> None:
-        """Before each call: wait until it is one's turn."""
+    @contextmanager
+    def taken(self, who: int) -> Iterator[None]:
+        """Around each call: it begins once it is one's turn, and nobody else's begins before it has ended."""
         with self._changed:
-            self._go_on()
             assert self._changed.wait_for(lambda: self._phases[0][0] == who, timeout=30)
-            self._phases[0][1] -= 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._phases[0][1] -= 1
+                self._changed_turns()
 
     def end(self, who: int) -> None:
         """One of them has ended."""
         with self._changed:
             self._over.add(who)
-            self._go_on()
+            self._changed_turns()
 
     def _go_on(self) -> None:
         while self._phases and (self._phases[0][1] <= 0 or self._phases[0][0] in self._over):
             del self._phases[0]
+
+    def _changed_turns(self) -> None:
+        self._go_on()
         self._changed.notify_all()
 
 
@@ -183,19 +194,21 @@ class TableInTurns:
             return member
 
         def in_turn(*args: Any, **options: Any) -> Any:
-            self._turns.wait(self._who)
-            return member(*args, **options)
+            with self._turns.taken(self._who):
+                return member(*args, **options)
 
         return in_turn
 
     def query(self, pk: str, low: str, high: str, **options: Any) -> Iterator[Item]:
         """DynamoDB does not promise that all items of a query are read at one moment."""
         if low == NOTE:
-            self._turns.wait(self._who)
-            yield from list(self._table.query(pk, NOTE, NOTE, **options))
+            with self._turns.taken(self._who):
+                notes = list(self._table.query(pk, NOTE, NOTE, **options))
+            yield from notes
             low = f"{NOTE}#"
-        self._turns.wait(self._who)
-        yield from list(self._table.query(pk, low, high, **options))
+        with self._turns.taken(self._who):
+            others = list(self._table.query(pk, low, high, **options))
+        yield from others
 
 
 type Actor = Callable[[Ports, str], bool]
@@ -231,21 +244,16 @@ def sent_if_granted(claims: Any, record_results: Callable[..., None]) -> bool:
 
 def granted_count(ports: Ports, table: Table, fleet: str, actors: tuple[Actor, Actor], turns: Turns) -> int:
     """How many of two that begin to claim a message in turns may send it. What one has sent all others see."""
-    granted: list[bool] = []
 
-    def act(who: int) -> None:
+    def act(who: int) -> bool:
         claims = DynamoSendClaims(cast("Table", TableInTurns(table, turns, who)))
         try:
-            granted.append(actors[who](replace(ports, ledger=replace(ports.ledger, send_claims=claims)), fleet))
+            return actors[who](replace(ports, ledger=replace(ports.ledger, send_claims=claims)), fleet)
         finally:
             turns.end(who)
 
-    threads = [Thread(target=act, args=(who,)) for who in (0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(granted) == 2
+    with ThreadPoolExecutor(2) as pool:
+        granted = list(pool.map(act, (0, 1)))
     if any(granted):
         assert DynamoSendClaims(table).claims_of(fleet, ["m"], AT + 1) == {"m": Claim.SENT}
     return sum(granted)
