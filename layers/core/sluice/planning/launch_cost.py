@@ -13,9 +13,9 @@ from math import inf, sqrt
 from sluice.model.frozen import replace
 from sluice.model.planning import Estimates, Forecast
 from sluice.model.timing import Timing
-from sluice.planning.learning.at_work import RECEIVED_AT_ONCE
 from sluice.planning.learning.forecasting import LEVEL_MEMORY_S, USUAL_LEAST_S
 from sluice.planning.learning.significance import ERROR, GAPS, KNOWN_WELL, MOST, NORMAL, RISK, TWICE
+from sluice.planning.learning.undone import RECEIVED_AT_ONCE
 
 # https://aws.amazon.com/ec2/pricing/on-demand/: by the second, with a minimum of 60 seconds
 MINIMUM_BILLING_S = 60.0

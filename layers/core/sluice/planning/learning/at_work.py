@@ -19,12 +19,16 @@ from sluice.model.planning import TAKEN_WITHIN_S, History, Measure, QueueSample,
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import merge
 from sluice.planning.learning.significance import CLEAR, GAPS, LIKELY, RECENT, REMEMBERED_S, TWICE
-from sluice.planning.learning.undone import beyond_work, left_undone, received_within
+from sluice.planning.learning.undone import (
+    RECEIVED_AT_ONCE,
+    are_beyond_batches,
+    beyond_work,
+    left_undone,
+    received_within,
+)
 
 AT_WORK_SHARE = 1.0 - CLEAR  # with messages for all, fewer at work are neither chance nor in between two messages
 SEEN_FROM_S = 1.0  # between two messages a consumer needs a fraction of a second to delete and to receive
-# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html: at most ten a receive
-RECEIVED_AT_ONCE = 10.0
 RECEIVED_PERIODS = 180  # three hours: messages that take an hour are bounded, those that take longer are believed
 
 
@@ -122,8 +126,9 @@ def learn_held(
     is_new = received is not known.received
     if at - received.end_at > timing.settled_s + received.period_s:
         return replace(memory, held=0.0, left_per_s=0.0) if is_new else _grown(memory, samples)
-    if rate.source == "measured":
-        message_s, is_known = places / rate.value, memory.held > 0.0
+    is_known = memory.held > 0.0
+    if rate.source == "measured" and (is_known or are_beyond_batches(samples[-1], places)):
+        message_s = places / rate.value
         undone = left_undone(received, memory.completed, samples[-1].in_flight, message_s, is_known=is_known)
         if undone[0] > 0.0:
             held = beyond_work(samples, received, message_s, undone, places)

@@ -19,8 +19,9 @@ from collections.abc import Sequence
 from sluice.model.frozen import replace
 from sluice.model.observed import Series
 from sluice.model.planning import QueueSample, RateMemory
-from sluice.planning.learning.at_work import RECEIVED_AT_ONCE, at_work
+from sluice.planning.learning.at_work import at_work
 from sluice.planning.learning.significance import CLEAR, REMEMBERED_S, TWICE
+from sluice.planning.learning.undone import RECEIVED_AT_ONCE
 
 
 def learn_prefetch(

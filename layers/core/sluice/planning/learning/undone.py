@@ -10,9 +10,9 @@ hour, or twelve. Who is at work shows no longer in the count in flight then; Lit
     held    = in flight - at work
 
 That needs the service rate, and so the rate must not be learned of the count in flight, or each would follow the other.
-While messages are held, or more are in flight than units hold, it is learned only while messages wait for all units.
-Where some came and none waited, units may be faster than is believed: the rate is believed to be higher, by degrees,
-until messages wait.
+While messages are held, or more are in flight than units work on, it is learned only while messages wait for all
+units. Where some came and none waited, units may be faster than is believed: the rate is believed to be higher, by
+degrees, until messages wait.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 """
@@ -21,7 +21,15 @@ from collections.abc import Sequence
 from math import ceil, sqrt
 
 from sluice.model.planning import Estimate, History, QueueSample, RedeliveryMemory
-from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, GAPS, LIKELY, RECENT, REMEMBERED_S
+from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, FOUNDED, GAPS, LIKELY, RECENT, REMEMBERED_S
+
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html: at most ten a receive
+RECEIVED_AT_ONCE = 10.0
+
+
+def are_beyond_batches(sample: QueueSample, places: float) -> bool:
+    """Whether clearly more are in flight than units hold that receive ten at once, and begin with one after another."""
+    return sample.in_flight > (1.0 + CLEAR) * max(RECEIVED_AT_ONCE, places) * sample.working
 
 
 def left_undone(
@@ -115,7 +123,7 @@ def hides_work(
     """
     if any(sample.held > 0.0 for sample in during):
         return True
-    if estimate is None or estimate.weight < 1.0:
+    if estimate is None or estimate.weight < FOUNDED:
         return False
     taken = _sum(returned.received.counts)
     if taken - _sum(returned.completed.counts) <= COUNT_ERROR * taken:
