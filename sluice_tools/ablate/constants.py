@@ -24,7 +24,7 @@ NOT_TUNED: Mapping[str, Mapping[str, frozenset[str]]] = {
         "launch_cost": frozenset({"MINIMUM_BILLING_S"}),
         "demand": frozenset({"DELAY_MAX_S"}),
         "learning/forecasting": frozenset({"REVISED_PERIODS"}),
-        "learning/at_work": frozenset({"RECEIVED_AT_ONCE"}),
+        "learning/undone": frozenset({"RECEIVED_AT_ONCE"}),
         "learning/periodic_batches": frozenset({"SETTLED_PERIODS"}),
         "multi_queue": frozenset({"ACTIVE_PERIODS"}),
     },
