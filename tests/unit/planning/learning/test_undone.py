@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.model.observed import Series
+from sluice.model.observed import QueueReading, Series
 from sluice.model.planning import Estimate, History, Measure, QueueSample, RedeliveryMemory
 from sluice.model.timing import Timing
 from sluice.planning.learning.at_work import learn_held
@@ -115,13 +115,16 @@ def test_messages_received_within(seconds, messages):
     assert received_within(minutes(3.0, 2.0, 2.0, 5.0), seconds) == messages
 
 
+def a_queue_with_a_fifth_undone(in_flight: float) -> QueueReading:
+    """Ten messages a minute were received for two hours, and eight completed."""
+    at = [START + 60.0 * minute for minute in range(60 * HOURS)]
+    received, deleted = (Series(60.0, tuple((each, count) for each in at)) for count in (10.0, 8.0))
+    return replace(a_queue(NINE, 0, in_flight), received=received, deleted=deleted)
+
+
 def test_held_messages_when_a_fifth_is_left_undone():
     """At the first look at metrics of two hours 56 of 60 are held, and more with each second until the next come."""
-    queue = replace(
-        a_queue(NINE, 0, 60),
-        received=Series(60.0, tuple((START + 60.0 * n, 10.0) for n in range(120))),
-        deleted=Series(60.0, tuple((START + 60.0 * n, 8.0) for n in range(120))),
-    )
+    queue = a_queue_with_a_fifth_undone(60)
     rate = Measure(1 / 30, "measured", 0.0)
     of = {"places": 1, "each": 0.0, "timing": TIMING, "is_founded": True}
     memory = learn_held(RedeliveryMemory(), (a_sample(60),), queue, rate, **of)
@@ -135,11 +138,7 @@ def test_held_messages_when_a_fifth_is_left_undone():
 
 def test_no_message_is_held_when_units_give_back_batches_of_ten():
     """Ten for each of four units, and 5 more by chance: what units give back as they leave is not left undone."""
-    queue = replace(
-        a_queue(NINE, 0, 45),
-        received=Series(60.0, tuple((START + 60.0 * n, 10.0) for n in range(120))),
-        deleted=Series(60.0, tuple((START + 60.0 * n, 8.0) for n in range(120))),
-    )
+    queue = a_queue_with_a_fifth_undone(45)
     rate = Measure(1 / 30, "measured", 0.0)
     found = learn_held(
         RedeliveryMemory(), (a_sample(45),), queue, rate, places=1, each=10.0, timing=TIMING, is_founded=True

@@ -8,7 +8,7 @@ some, and is read by the query that reads batch claims:
 * Whoever asks has written its own claim before. If it finds no note, the other claims later, and sees that claim.
 * A fleet without a note may have marks of an earlier version. Whoever asks first looks for them, and writes the note.
 
-The note is never removed, and its time only grows. So each process writes it once a day.
+The note is never removed, and its time is only ever put off. So each process writes it once a day.
 """
 
 from collections import defaultdict
