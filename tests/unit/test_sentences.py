@@ -18,7 +18,7 @@ from tests.support.words import Text, find
 CALM = watched(NINE, (500.0, 0))
 MEASURED = a_memory(rate=Estimate(1.0, 100.0, NINE - 60), to_service=Estimate(60.0, 8.0, NINE - 60))
 ZEROS = Series(60.0, tuple((NINE - 1800.0 + 60.0 * minute, 0.0) for minute in range(27)))
-OTHERS = ControlMemory((1, 1), (NINE - 900.0, NINE - 500.0, NINE - 20.0))
+OTHERS = ControlMemory((1, 1), (NINE - 900.0, NINE - 500.0, NINE - 20.0), (NINE - 20.0, 1))
 LATE = 8 * 3600.0  # instance-hours that are spent, in seconds
 
 
@@ -172,6 +172,10 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.GROUP_PROTECTED, decide(protected(6, 4, received=ZEROS), a_fleet(), CALM)),
     (ReasonCode.GROUP_PROTECTED, decide(protected(6, 4, 1, received=ZEROS), a_fleet(), CALM)),
     (ReasonCode.OTHER_CONTROLLER, decide(a_burst(), a_fleet(), changed(MEASURED, control=OTHERS))),
+    (
+        ReasonCode.OTHER_CONTROLLER,
+        decide(a_burst(), a_fleet(), changed(MEASURED, control=replace(OTHERS, left_to_other=(NINE - 1900.0, 1)))),
+    ),
     (ReasonCode.VISIBILITY_SHORT, decide(worked_on_twice(), a_fleet(), WATCHED)),
     (ReasonCode.HIDDEN_LONG, decide(at_rest(6, 1, visibility_s=30.0), a_fleet(), hiding(1.0))),
     (ReasonCode.HIDDEN_LONG, decide(at_rest(6, 4, visibility_s=30.0), a_fleet(), hiding(4.0))),

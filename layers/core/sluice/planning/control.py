@@ -4,6 +4,9 @@ A group whose capacity is none that it had or was asked for in the last minute w
 scaling policy, a scheduled action, an operator. A minute, since a group may be read some seconds after it was asked.
 Twice in half an hour may be an operator's doing. Three times are another controller's: the two would undo each other's
 changes, and each round costs launches. Then the planner leaves the capacity as it is, and says so.
+
+Half an hour after the last such change it tries a capacity of one instance more or fewer, for as long as the three
+changes took. If it is set back, another half hour begins; if it stays, the capacity is the planner's again.
 """
 
 from sluice.model.decisions import Decision
@@ -31,11 +34,21 @@ def learn_control(memory: ControlMemory, group: GroupReading, mode: Mode, at: fl
         return memory
     if any(at < until and group.desired == capacity for until, capacity in memory.before):
         return memory
-    return replace(memory, others_at=(*memory.others_at[1 - RECENT :], at))
+    left = at, group.desired
+    if memory.left_to_other is not None and at <= _tried_until(memory):
+        return replace(memory, left_to_other=left)
+    others_at = (*memory.others_at[1 - RECENT :], at)
+    again_and_again = len(others_at) == RECENT and at - others_at[0] <= RECENT_S
+    return replace(memory, others_at=others_at, left_to_other=left if again_and_again else None)
 
 
 def asked(memory: ControlMemory, decision: Decision) -> ControlMemory:
     """The memory after a decision: the capacities that its group may have now. One that fails is not set."""
+    left = memory.left_to_other
+    if left is not None and decision.at > _tried_until(memory):
+        memory = replace(memory, left_to_other=None)
+    elif left is not None and decision.want == left[1]:  # a trial begins once another capacity is wanted
+        memory = replace(memory, left_to_other=(max(left[0], decision.at - RECENT_S), left[1]))
     now = (decision.current, decision.want) if decision.mode is Mode.ACT else None
     if now == memory.asked:
         return memory
@@ -44,12 +57,27 @@ def asked(memory: ControlMemory, decision: Decision) -> ControlMemory:
     return replace(memory, asked=now, before=tuple(before))
 
 
+def _tried_until(memory: ControlMemory) -> float:
+    """Epoch seconds at which a trial ends that begins as early as it may, and the capacity is the planner's again."""
+    if memory.left_to_other is None:
+        return 0.0
+    return memory.left_to_other[0] + RECENT_S + memory.others_at[-1] - memory.others_at[0]
+
+
 def other_controller(tick: Assessment, wish: Wish) -> str | None:
-    """Leave the capacity as it is while something else sets it again and again."""
-    at = tick.memory.decisions.control.others_at
-    if tick.fleet.mode is not Mode.ACT or len(at) < RECENT or tick.now - at[0] > RECENT_S:
+    """Leave the capacity as it is while something else sets it again and again, but for a trial now and then."""
+    control = tick.memory.decisions.control
+    if tick.fleet.mode is not Mode.ACT or control.left_to_other is None or tick.now > _tried_until(control):
         return None
-    wish.want = tick.current
-    times = f"{len(at)} times in {duration(tick.now - at[0])}, the last {duration(tick.now - at[-1])} ago"
+    at, capacity = control.left_to_other
+    times = f"{len(control.others_at)} times within {duration(control.others_at[-1] - control.others_at[0])}"
+    done = f"something else has set the capacity {times}"
     remedy = f"remove the other scaling policies and schedules of group {tick.group.name}, or set the mode to shadow"
-    return f"no change: something else has set the capacity {times}; {remedy}"
+    if tick.now - at <= RECENT_S:
+        wish.want = tick.current
+        return f"no change: {done}, and last {duration(tick.now - at)} ago; {remedy}"
+    tried = min(max(wish.want, capacity - 1), capacity + 1)
+    if tried == wish.want:
+        return None
+    wish.want = tried
+    return f"at most one instance more or fewer, to see whether it stays: {done}; {remedy}"
