@@ -147,6 +147,34 @@ def test_no_message_is_held_when_units_give_back_batches_of_ten():
 
 
 @pytest.mark.parametrize(
+    ("received", "is_held"),
+    [
+        ([40, 40, 40, 100, 100, 100], False),  # twenty units begin to hold ten messages each, as messages wait
+        ([70] * 6, True),  # thirty of seventy are left undone each minute
+    ],
+)
+def test_no_message_is_held_when_units_begin_to_prefetch(received, is_held):
+    """They receive more than they complete once; consumers that leave messages undone do it in each of six minutes."""
+    since = NINE - 60.0 * len(received)
+
+    def minutely(counts: list[int]) -> Series:
+        return Series(60.0, tuple((since + 60.0 * minute, float(count)) for minute, count in enumerate(counts)))
+
+    queue = replace(a_queue(NINE, 0, 180), received=minutely(received), deleted=minutely([40] * 6))
+    found = learn_held(
+        RedeliveryMemory(),
+        (a_sample(180, working=20.0),),
+        queue,
+        Measure(1 / 30, "measured", 0.0),
+        places=1,
+        each=0.0,
+        timing=TIMING,
+        is_founded=True,
+    )
+    assert (found.held > 0.0) is is_held
+
+
+@pytest.mark.parametrize(
     ("sample", "estimate", "hidden"),
     [
         (a_sample(4), KNOWN, False),

@@ -199,15 +199,20 @@ def _came_back_since(returns: History, at: float) -> float:
 
 
 def _left_per_s(received: History, deleted: Series | None) -> float:
-    """Messages a second that consumers receive and do not complete, where that is much of them; 0.0 where it is not."""
+    """Messages a second that consumers receive and do not complete, where that is much of them; 0.0 where it is not.
+
+    Before the newest periods as well: units that begin to prefetch hold more than before once, and leave none undone.
+    """
     start_at, period_s, counts = received.start_at, received.period_s, received.counts
     completed = {} if deleted is None else {round((at - start_at) / period_s): count for at, count in deleted.points}
     both = [place for place in range(len(counts)) if place in completed][-2 * RECENT :]
-    taken = sum(counts[place] for place in both)
+    taken = [counts[place] for place in both]
     undone = [counts[place] - completed[place] for place in both]
-    if sum(undone) <= CLEAR * taken + LIKELY * sqrt(taken):
-        return 0.0
     newest = undone[-RECENT:]
+    if sum(undone) <= CLEAR * sum(taken) + LIKELY * sqrt(sum(taken)):
+        return 0.0
+    if sum(undone[:-RECENT]) <= CLEAR * sum(taken[:-RECENT]):
+        return 0.0
     return max(0.0, sum(newest) / (len(newest) * period_s))
 
 
