@@ -1,6 +1,7 @@
 """learn_from(): what the planner measures of its fleet, from which evidence, and what it leaves out."""
 
 import random
+from bisect import bisect_right
 from dataclasses import replace
 
 import pytest
@@ -108,6 +109,26 @@ def test_service_rate_when_messages_of_five_minutes_come_unhinted():
     assert believed_s(7) == pytest.approx(4800.5 / 6.5, rel=0.01)
     assert believed_s(19) == pytest.approx(12000.5 / 30.5, rel=0.01)
     assert believed_s(59) == pytest.approx(300, rel=0.1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_service_rate_when_long_messages_begin_at_once(seed):
+    """Minutes of a batch are alike: nothing is completed at first, and then much in each of several.
+
+    500 messages begin within a minute, and take 300 s and 150 s more or less. Their units leave as they are done.
+    """
+    random_ = random.Random(seed)
+    ends = sorted(random_.uniform(0.0, 60.0) + random_.gammavariate(4.0, 75.0) for _ in range(500))
+    known = Estimate(1 / 300, 100.0, NINE)
+    fleet, memory = a_fleet(hints={}), a_memory(completed=(100.0, 30000.0), rate=known)
+    for tick in range(10, 2400, 10):
+        now, done = NINE + tick, bisect_right(ends, tick)
+        whole = range(max(0, (tick - 90) // 60))
+        counts = [bisect_right(ends, 60 * i + 60) - bisect_right(ends, 60 * i) for i in whole]
+        series = Series(60.0, tuple((NINE + 60.0 * i, float(counts[i])) for i in whole))
+        queue = replace(a_queue(now, 0, 500 - done), deleted=series)
+        memory = learn_from(memory, seen(now, queue, a_group(now, 500 - done)), fleet, now)
+    assert 1 / measured(memory) == pytest.approx(300.0, rel=0.3), f"seed {seed}"
 
 
 @pytest.mark.slow

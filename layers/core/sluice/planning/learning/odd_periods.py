@@ -11,7 +11,7 @@ the rate is not well founded.
 
 from math import inf
 
-from sluice.planning.learning.significance import FEW, FOUNDED, KNOWN_WELL, TWICE
+from sluice.planning.learning.significance import FEW, FOUNDED, KNOWN_WELL, RECENT, TWICE
 
 # Evidence beyond `KNOWN_WELL` fades by 7% a period: a quarter of an hour of work is remembered. So many messages are
 # remembered however long ago: a quiet night teaches nothing new.
@@ -56,6 +56,21 @@ def run_unseen(run: Run, count: float, busy_s: float, expected: float | None) ->
     if expected is not None and count > _bounds(expected)[1]:
         return run_of(run, min(count, TWICE * TWICE * expected + FEW), busy_s, expected)
     return run if run[0] < 0 else (0, 0.0, 0.0)
+
+
+def has_changed(run: Run, message_periods: float, *, is_late: bool) -> bool:
+    """Whether a run of odd periods says more of what messages are now than all that was known.
+
+    Periods within one message's time are alike: long messages that began together end together, all in a few of them.
+
+    Args:
+        run: periods in a row beyond what was expected.
+        message_periods: how long a message takes, in periods.
+        is_late: whether the oldest message is late by its metric, as one that takes long may be. A slow period is
+            enough then: it is known to be no chance.
+    """
+    periods = run[0]
+    return abs(periods) >= RECENT * max(1.0, message_periods) or (is_late and periods < 0 and message_periods <= 1.0)
 
 
 def weighed(count: float, busy_s: float, evidence: tuple[float, float], expected: float | None) -> tuple[float, float]:

@@ -33,9 +33,9 @@ from sluice.model.usage import Throughput
 from sluice.planning.learning import redeliveries
 from sluice.planning.learning.at_work import AT_WORK_SHARE, SEEN_FROM_S, are_some_idle, at_work, covering, is_emptied
 from sluice.planning.learning.count_filter import DEFAULT_WEIGHT, is_overdue, messages_known
-from sluice.planning.learning.odd_periods import is_outage, run_of, run_unseen, weighed
+from sluice.planning.learning.odd_periods import has_changed, is_outage, run_of, run_unseen, weighed
 from sluice.planning.learning.service_spread import learn_spread
-from sluice.planning.learning.significance import FEW, FOUNDED, LIKELY, MOST, RECENT
+from sluice.planning.learning.significance import FEW, FOUNDED, LIKELY, MOST
 from sluice.planning.learning.throughput import learn_completed, useful
 from sluice.planning.learning.undone import hides_work, may_be_faster, tried_faster
 
@@ -158,7 +158,7 @@ def learn_service_rate(
             continue
         if not failing:
             outliers = (run_of if busy_s > 0.0 else run_unseen)(outliers, count, at_most_s, expected)
-        if abs(outliers[0]) >= RECENT or (is_late and outliers[0] < 0):
+        if has_changed(outliers, _message_s(estimate, fleet) / deleted.period_s, is_late=is_late):
             evidence, outliers = outliers[1:], (0, 0.0, 0.0)
         elif busy_s > 0.0:
             evidence = weighed(count, busy_s, evidence, expected)
