@@ -121,7 +121,7 @@ def rules() -> tuple[Rule, ...]:
             "learn a margin from late messages",
             {"learning.safety_margin:STEP_LEAST": 0.0, "learning.safety_margin:STEP_MOST": 0.0},
         ),
-        Rule("changed-rate", "replace the rate after three odd minutes", {"learning.service_rate:RECENT": 10**9}),
+        Rule("changed-rate", "replace the rate after three odd minutes", {"learning.odd_periods:RECENT": 10**9}),
         Rule("cold-start", "launch each first message a unit", {"planner:LIMITS": _limits_but(ReasonCode.COLD_START)}),
         *(
             Rule(str(code), says, {"planner:LIMITS": _limits_but(code)})
