@@ -18,7 +18,7 @@ from tests.support.words import Text, find
 CALM = watched(NINE, (500.0, 0))
 MEASURED = a_memory(rate=Estimate(1.0, 100.0, NINE - 60), to_service=Estimate(60.0, 8.0, NINE - 60))
 ZEROS = Series(60.0, tuple((NINE - 1800.0 + 60.0 * minute, 0.0) for minute in range(27)))
-OTHERS = ControlMemory((1, 1), (NINE - 900.0, NINE - 500.0, NINE - 20.0), (NINE - 20.0, 1))
+OTHERS = ControlMemory((1, 1), (NINE - 900.0, NINE - 500.0, NINE - 20.0), left_to_other=(NINE - 20.0, 1))
 LATE = 8 * 3600.0  # instance-hours that are spent, in seconds
 
 

@@ -16,7 +16,7 @@ from tests.support.planner_steps import a_memory
 from tests.support.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
 
 TIMES = (NINE - 900.0, NINE - 500.0, NINE - 20.0)
-THREE = ControlMemory((2, 2), TIMES, (TIMES[-1], 2))
+THREE = ControlMemory((2, 2), TIMES, left_to_other=(TIMES[-1], 2))
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ def test_scale_out_when_something_else_set_the_capacity(control: ControlMemory, 
 def test_trial_when_no_other_capacity_is_wanted(want: int, left_at: float) -> None:
     """It has not begun: a time in which the planner wants what the other has set proves nothing."""
     decision = replace(decide(seen(NINE, a_queue(NINE), a_group(NINE)), a_fleet()), want=want)
-    control = ControlMemory((0, 0), TIMES, (NINE - RECENT_S - 100.0, 0))
+    control = ControlMemory((0, 0), TIMES, left_to_other=(NINE - RECENT_S - 100.0, 0))
     assert asked(control, decision).left_to_other == (left_at, 0)
 
 

@@ -266,8 +266,8 @@ class ControlMemory:
 
     asked: tuple[int, int] | None = None  # by the last decision that was applied: the capacity that was, and is wanted
     others_at: tuple[float, ...] = ()  # when something else had set it: the last times before it was left, ascending
-    left_to_other: tuple[float, int] | None = None  # when something else set it last, and to what, while it is left
     before: tuple[tuple[float, int], ...] = ()  # (until, capacity) of decisions before, while a reading may show it
+    left_to_other: tuple[float, int] | None = None  # when something else set it last, and to what, while it is left
 
 
 @dataclass(frozen=True, slots=True)
