@@ -3,7 +3,7 @@
 It simulates Sluice with its defaults, and every peer in every setting of its grid, on every trace in every world, as
 far as the setting may be of interest. The results of the peers are cached, and simulated again only where the
 simulator, a peer or a grid has changed. If it is interrupted, the same command resumes. After a change of the planner
-it takes a quarter of an hour.
+it takes half an hour.
 """
 
 import argparse

@@ -27,7 +27,7 @@ class Failing:
 
 
 def failing(found: Sequence[Case], cache: ResultCache, jobs: int | None, *, simulates: bool) -> list[Failing]:
-    """Every case with each share of failing launches. Sluice's own runs are made where they are missing.
+    """Every case whose target can be met, with each share of failing launches. Sluice's own missing runs are made.
 
     Args:
         found: every case without failures.
@@ -35,9 +35,10 @@ def failing(found: Sequence[Case], cache: ResultCache, jobs: int | None, *, simu
         jobs: processes.
         simulates: make missing runs of peers too.
     """
-    wanted = [(case, failure) for failure in LATE_MOST for case in found]
+    in_time = [case for case in found if case.world[0] >= case.world[1] + SPARE_S]
+    wanted = [(case, failure) for failure in LATE_MOST for case in in_time]
     ours = run_tasks([_task(case, failure, "sluice") for case, failure in wanted], jobs, cache)
-    best_peers = {id(case): _best_peer(case) for case in found}
+    best_peers = {id(case): _best_peer(case) for case in in_time}
     tasks = [
         _task(case, failure, setting(peer)) for case, failure in wanted if (peer := best_peers[id(case)]) is not None
     ]
@@ -87,8 +88,7 @@ def failures(found: Sequence[Failing]) -> str:
             here = [each for each in found if (each.world, each.failure) == (world, failure)]
             ours, peers = [each.ours for each in here], [each.peer for each in here if each.peer is not None]
             rows.append((f"{world[0]:g} s, {world[1]:g} s", f"{failure:.0%}", *_figures(ours), *_figures(peers)))
-            if world[0] >= world[1] + SPARE_S:
-                goals.append(_goal(world, failure, ours))
+            goals.append(_goal(world, failure, ours))
     text = (
         "*Sluice* and *peers* are costs with failures, as geometric means over the traces, *without failures* is the"
         " same without, and *late* is the worst share of late messages on a trace. For each trace the peer is the"
