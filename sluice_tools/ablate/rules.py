@@ -114,6 +114,7 @@ def rules() -> tuple[Rule, ...]:
             "forecast by anything but the level",
             {"learning.forecasting:FORECASTERS": _forecasters(*FORECASTS)},
         ),
+        Rule("changed-level", "follow a step that two minutes prove", {"learning.forecasting:_changed": _first}),
         Rule("lately", "release by what came in the last minute", {"learning.learn:lately": _always(inf)}),
         Rule("doubted-counts", "read a count that jumps again", {"learning.signal_quality:believed": _as_read}),
         Rule(
@@ -122,6 +123,14 @@ def rules() -> tuple[Rule, ...]:
             {"learning.safety_margin:STEP_LEAST": 0.0, "learning.safety_margin:STEP_MOST": 0.0},
         ),
         Rule("changed-rate", "replace the rate after three odd minutes", {"learning.odd_periods:RECENT": 10**9}),
+        Rule(
+            "left-undone",
+            "learn no speed where consumers leave messages undone",
+            {
+                "learning.service_rate:hides_work": _always(value=False),
+                "learning.learn:hides_work": _always(value=False),
+            },
+        ),
         Rule("cold-start", "launch each first message a unit", {"planner:LIMITS": _limits_but(ReasonCode.COLD_START)}),
         *(
             Rule(str(code), says, {"planner:LIMITS": _limits_but(code)})

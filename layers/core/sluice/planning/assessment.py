@@ -110,12 +110,13 @@ class Assessment:
     def window_s(self) -> float:
         """The stabilization window in seconds: by default half a lead time, half of that where a mistake can be mended.
 
-        An idle unit can be launched anew for less than it costs to keep.
+        It is so as well where less is expected than came: what was needed then is no guide. An idle unit can be
+        launched anew for less than it costs to keep.
         """
         configured = self.fleet.limits.stabilization_window_s
         if configured is not None:
             return configured
-        if not self.waits.patient:
+        if not self.waits.patient and self.arrivals.ahead_per_s >= self.arrivals.rate_per_s:
             return TWICE * WINDOW_SHARE * self.lead_s
         window_s = WINDOW_SHARE * self.lead_s
         return min(window_s, response_s(self.timing)) if self.waits.idle else window_s

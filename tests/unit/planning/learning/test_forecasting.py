@@ -8,14 +8,15 @@ from math import sqrt
 import pytest
 
 from sluice.model.observed import Series
-from sluice.model.planning import Estimate, History, Memory
+from sluice.model.planning import Estimate, Forecast, History, Memory, QueueSample
 from sluice.planning.learning.forecasting import (
     FORECASTERS,
     HISTORY_PERIODS,
+    forecast,
     learn_arrivals,
 )
-from sluice.planning.learning.significance import FOUNDED
-from tests.support.planner_steps import a_memory, changed, forecast_of, learn_from
+from sluice.planning.learning.significance import FOUNDED, LIKELY
+from tests.support.planner_steps import TIMING, a_memory, changed, forecast_of, learn_from
 from tests.support.planner_world import NINE, a_fleet, a_group, a_queue, seen
 
 MONDAY = 1_795_392_000.0  # 2026-11-23 00:00 UTC
@@ -139,6 +140,51 @@ def test_forecast_when_metrics_are_late_and_ticks_saw_a_burst():
         queue = replace(a_queue(now, 100.0 * t), sent=None)
         memory = learn_from(memory, seen(now, queue, a_group(now, 1)), fleet, now)
     assert forecast_of(memory, now).rate_per_s > 5 * before
+
+
+def seen_by_ticks(*minutes: Sequence[float], usual: float = 20.0) -> Forecast:
+    """The forecast after ticks each ten seconds, each minute of which saw so many arrive; an hour's metrics before."""
+    counts = tuple(
+        messages / 6.0 for minute in minutes for messages in ([minute] * 6 if isinstance(minute, float) else minute)
+    )
+    history = History(60.0, MONDAY, (usual,) * 60)
+    ats = [history.end_at + 10.0 * tick for tick in range(len(counts) + 1)]
+    samples = tuple(
+        QueueSample(at, 0.0, 0.0, 4.0, True, arrived) for at, arrived in zip(ats, (0.0, *counts), strict=True)
+    )
+    return forecast(history, samples, None, TIMING, ats[-1])
+
+
+def test_forecast_when_two_minutes_have_more():
+    """A step from 20 to 80 a minute is expected to go on once two minutes prove it; one minute may be a burst."""
+    burst, step = seen_by_ticks(20.0, 20.0, 80.0), seen_by_ticks(20.0, 80.0, 80.0)
+    assert burst.ahead_per_s == burst.rate_per_s < 45.0 / 60.0
+    assert step.rate_per_s < 60.0 / 60.0, "the level follows later"
+    chance = LIKELY * sqrt(160.0)
+    assert step.ahead_per_s == pytest.approx((160.0 - chance) / 120.0, rel=0.01)
+
+
+def test_forecast_when_two_minutes_have_fewer():
+    """A fall is followed as soon, and what the two minutes may have by chance is expected still."""
+    fall = seen_by_ticks(80.0, 10.0, 10.0, usual=80.0)
+    assert fall.rate_per_s > 45.0 / 60.0
+    assert fall.ahead_per_s == pytest.approx((20.0 + LIKELY * sqrt(21.0)) / 120.0, rel=0.01)
+
+
+@pytest.mark.parametrize("minutes", [(80.0, 20.0), (20.0, 80.0), (25.0, 25.0), (15.0, 15.0), (8.0, 32.0), (80.0,)])
+def test_forecast_when_two_minutes_prove_nothing(minutes):
+    """A burst that is over or has just come, chance, a minute of each, and what was seen for a minute only."""
+    found = seen_by_ticks(*minutes)
+    assert found.ahead_per_s == found.rate_per_s
+
+
+def test_forecast_when_it_is_often_wrong():
+    """What the forecast's own error explains proves nothing."""
+    samples = tuple(QueueSample(MONDAY + 10.0 * tick, 0.0, 0.0, 4.0, True, 13.0) for tick in range(14))
+    history, now = History(60.0, MONDAY - 3600.0, (20.0,) * 60), MONDAY + 130.0
+    sure = forecast(history, samples, ("level", 0.0, 0.0), TIMING, now)
+    unsure = forecast(history, samples, ("level", 0.0, 0.5), TIMING, now)
+    assert sure.ahead_per_s > sure.rate_per_s == unsure.ahead_per_s
 
 
 def test_forecast_when_nothing_came_for_long():

@@ -17,7 +17,8 @@ is planned with. One that is not clearly better than the level is not used. The 
 errors, so that no burst is expected for hours after a single one.
 
 Between new counts, ticks see arrivals themselves: the level follows those, and the chosen forecaster moves by as much;
-a slower forecaster follows with its own memory, unless the level is above it by more than `MOST_ERRORS`.
+a slower forecaster follows with its own memory, unless the level is above it by more than `MOST_ERRORS`. Neither is
+believed against what the last two periods prove (`_changed`): the level needs minutes to follow a step.
 Every period's length is the series' own (`Series.period_s`): nothing here assumes a minute.
 """
 
@@ -36,6 +37,7 @@ from sluice.planning.learning.significance import (
     COUNT_ERROR,
     FOUNDED,
     KNOWN_WELL,
+    LIKELY,
     MOST_ERRORS,
     RECENT,
     RECENT_S,
@@ -103,8 +105,46 @@ def forecast(
     ahead_per_s = max(0.0, level + above_per_s)
     if name in SLOWER:
         slower = _level(history, SLOWER[name], live, live_s)
-        ahead_per_s = slower if level <= slower + MOST_ERRORS * error_per_s else level
+        slower = slower if level <= slower + MOST_ERRORS * error_per_s else level
+        ahead_per_s = _changed(slower, error_per_s, samples, timing)
+    else:
+        ahead_per_s = max(0.0, ahead_per_s + _changed(level, error_per_s, samples, timing) - level)
     return Forecast(level, ahead_per_s, error_per_s, name, age_s, quiet_s)
+
+
+def _changed(per_s: float, error_per_s: float, samples: tuple[QueueSample, ...], timing: Timing) -> float:
+    """What is expected, within what both of the last two periods prove: a level follows a step too late.
+
+    A single period may be a burst. Where both have more, or both less, than the forecast's error and chance explain,
+    their mean less its own chance is the least, or the mean and its chance the most, that is expected.
+
+    Args:
+        per_s: messages a second expected.
+        error_per_s: mean absolute error of that.
+        samples: of the last ticks, ascending.
+        timing: a period is the metrics'.
+    """
+    if not samples:
+        return per_s
+    most_per_s, least_per_s = per_s + MOST_ERRORS * error_per_s, max(0.0, per_s - MOST_ERRORS * error_per_s)
+    newest_at = until = samples[-1].at
+    total = arrived = 0.0
+    rises = falls = True
+    for sample in reversed(samples):
+        took_s = until - sample.at
+        if took_s >= timing.metric_period_s:
+            most, least = most_per_s * took_s, least_per_s * took_s
+            rises = rises and arrived - most > LIKELY * sqrt(max(1.0, most))
+            falls = falls and least - arrived > LIKELY * sqrt(max(1.0, least))
+            if not (rises or falls):
+                return per_s
+            total += arrived
+            if until < newest_at:
+                chance, took_s = LIKELY * sqrt(total + 1.0), newest_at - sample.at
+                return max(per_s, (total - chance) / took_s) if rises else min(per_s, (total + chance) / took_s)
+            until, arrived = sample.at, 0.0
+        arrived += sample.arrived
+    return per_s
 
 
 def lately(samples: tuple[QueueSample, ...], timing: Timing) -> float:
