@@ -6,7 +6,7 @@ import pytest
 
 from sluice.model.decisions import Action, Decision, Reason, ReasonCode
 from sluice.model.observed import Lifecycle, Series
-from sluice.model.planning import Estimate, ExpectedBatch, Memory, QueueSample
+from sluice.model.planning import Estimate, ExpectedBatch, History, Memory, QueueSample
 from sluice.planning import limits
 from sluice.planning.limits import LIMITS
 from tests.support.planner_steps import a_memory, assess_for, changed, learn_from, plan_for, remember_need
@@ -313,6 +313,16 @@ def test_scale_in_when_a_mistake_could_not_be_mended_in_time():
     assert reason(decision, ReasonCode.STABILIZATION_WINDOW).sentence == (
         "4 instances were needed within the stabilization window of 30 s"
     )
+
+
+@pytest.mark.parametrize(("per_tick", "window_s"), [(80.0 / 6.0, 30.0), (10.0 / 6.0, 15.0), (160.0 / 6.0, 30.0)])
+def test_window_when_less_is_expected(per_tick, window_s):
+    """After two minutes of a fall it is half as long: what was needed before is no guide."""
+    samples = tuple(QueueSample(NOW - 130.0 + 10.0 * tick, 0.0, 0.0, 9.0, True, per_tick) for tick in range(14))
+    history = History(60.0, NOW - 3730.0, (80.0,) * 60)
+    memory = a_memory(arrivals=history, samples=samples)
+    snapshot = idle(9)
+    assert assess_for(snapshot, snapshot.group, a_fleet(target_wait_s=80), memory, NOW).window_s == window_s
 
 
 def test_scale_in_when_a_window_is_configured():
