@@ -142,11 +142,9 @@ def test_forecast_when_metrics_are_late_and_ticks_saw_a_burst():
     assert forecast_of(memory, now).rate_per_s > 5 * before
 
 
-def seen_by_ticks(*minutes: Sequence[float], usual: float = 20.0) -> Forecast:
+def seen_by_ticks(*minutes: float, usual: float = 20.0) -> Forecast:
     """The forecast after ticks each ten seconds, each minute of which saw so many arrive; an hour's metrics before."""
-    counts = tuple(
-        messages / 6.0 for minute in minutes for messages in ([minute] * 6 if isinstance(minute, float) else minute)
-    )
+    counts = tuple(messages / 6.0 for messages in minutes for _ in range(6))
     history = History(60.0, MONDAY, (usual,) * 60)
     ats = [history.end_at + 10.0 * tick for tick in range(len(counts) + 1)]
     samples = tuple(
