@@ -114,7 +114,7 @@ def rules() -> tuple[Rule, ...]:
             "forecast by anything but the level",
             {"learning.forecasting:FORECASTERS": _forecasters(*FORECASTS)},
         ),
-        Rule("changed-level", "follow a step that two minutes prove", {"learning.forecasting:_changed": _first}),
+        Rule("changed-level", "follow a step that two minutes prove", {"learning.forecasting:_proven": _first}),
         Rule("lately", "release by what came in the last minute", {"learning.learn:lately": _always(inf)}),
         Rule("doubted-counts", "read a count that jumps again", {"learning.signal_quality:believed": _as_read}),
         Rule(

@@ -35,7 +35,7 @@ def learn_control(memory: ControlMemory, group: GroupReading, mode: Mode, at: fl
     if any(at < until and group.desired == capacity for until, capacity in memory.before):
         return memory
     left = at, group.desired
-    if memory.left_to_other is not None and at <= _tried_until(memory):
+    if _left(memory, at) is not None:
         return replace(memory, left_to_other=left)
     others_at = (*memory.others_at[1 - RECENT :], at)
     again_and_again = len(others_at) == RECENT and at - others_at[0] <= RECENT_S
@@ -44,11 +44,11 @@ def learn_control(memory: ControlMemory, group: GroupReading, mode: Mode, at: fl
 
 def asked(memory: ControlMemory, decision: Decision) -> ControlMemory:
     """The memory after a decision: the capacities that its group may have now. One that fails is not set."""
-    left = memory.left_to_other
-    if left is not None and decision.at > _tried_until(memory):
-        memory = replace(memory, left_to_other=None)
-    elif left is not None and decision.want == left[1]:  # a trial begins once another capacity is wanted
-        memory = replace(memory, left_to_other=(max(left[0], decision.at - RECENT_S), left[1]))
+    left = _left(memory, decision.at)
+    if left is not None and decision.want == left[1]:  # a trial begins once another capacity is wanted
+        left = max(left[0], decision.at - RECENT_S), left[1]
+    if left != memory.left_to_other:
+        memory = replace(memory, left_to_other=left)
     now = (decision.current, decision.want) if decision.mode is Mode.ACT else None
     if now == memory.asked:
         return memory
@@ -57,19 +57,24 @@ def asked(memory: ControlMemory, decision: Decision) -> ControlMemory:
     return replace(memory, asked=now, before=tuple(before))
 
 
-def _tried_until(memory: ControlMemory) -> float:
-    """Epoch seconds at which a trial ends that begins as early as it may, and the capacity is the planner's again."""
-    if memory.left_to_other is None:
-        return 0.0
-    return memory.left_to_other[0] + RECENT_S + memory.others_at[-1] - memory.others_at[0]
+def _left(memory: ControlMemory, at: float) -> tuple[float, int] | None:
+    """When something else last set the capacity that is left to it, and that capacity; None where it is the planner's.
+
+    It is so again when a trial is over that begins as early as it may.
+    """
+    left = memory.left_to_other
+    if left is None or at > left[0] + RECENT_S + memory.others_at[-1] - memory.others_at[0]:
+        return None
+    return left
 
 
 def other_controller(tick: Assessment, wish: Wish) -> str | None:
     """Leave the capacity as it is while something else sets it again and again, but for a trial now and then."""
     control = tick.memory.decisions.control
-    if tick.fleet.mode is not Mode.ACT or control.left_to_other is None or tick.now > _tried_until(control):
+    left = _left(control, tick.now)
+    if tick.fleet.mode is not Mode.ACT or left is None:
         return None
-    at, capacity = control.left_to_other
+    at, capacity = left
     times = f"{len(control.others_at)} times within {duration(control.others_at[-1] - control.others_at[0])}"
     done = f"something else has set the capacity {times}"
     remedy = f"remove the other scaling policies and schedules of group {tick.group.name}, or set the mode to shadow"

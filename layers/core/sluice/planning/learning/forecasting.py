@@ -18,7 +18,7 @@ errors, so that no burst is expected for hours after a single one.
 
 Between new counts, ticks see arrivals themselves: the level follows those, and the chosen forecaster moves by as much;
 a slower forecaster follows with its own memory, unless the level is above it by more than `MOST_ERRORS`. Neither is
-believed against what the last two periods prove (`_changed`): the level needs minutes to follow a step.
+believed against what the last two periods prove (`_proven`): the level needs minutes to follow a step.
 Every period's length is the series' own (`Series.period_s`): nothing here assumes a minute.
 """
 
@@ -102,17 +102,16 @@ def forecast(
     level = _level(history, LEVEL_MEMORY_S, live, live_s)
     name, above_per_s, error_per_s = chosen or ("level", 0.0, 0.0)
     age_s = max(0.0, now - history.end_at) if history.counts else None
-    ahead_per_s = max(0.0, level + above_per_s)
+    expected_per_s = level
     if name in SLOWER:
         slower = _level(history, SLOWER[name], live, live_s)
-        slower = slower if level <= slower + MOST_ERRORS * error_per_s else level
-        ahead_per_s = _changed(slower, error_per_s, samples, timing)
-    else:
-        ahead_per_s = max(0.0, ahead_per_s + _changed(level, error_per_s, samples, timing) - level)
+        expected_per_s = slower if level <= slower + MOST_ERRORS * error_per_s else level
+        above_per_s = 0.0
+    ahead_per_s = max(0.0, _proven(expected_per_s, error_per_s, samples, timing) + above_per_s)
     return Forecast(level, ahead_per_s, error_per_s, name, age_s, quiet_s)
 
 
-def _changed(per_s: float, error_per_s: float, samples: tuple[QueueSample, ...], timing: Timing) -> float:
+def _proven(per_s: float, error_per_s: float, samples: tuple[QueueSample, ...], timing: Timing) -> float:
     """What is expected, within what both of the last two periods prove: a level follows a step too late.
 
     A single period may be a burst. Where both have more, or both less, than the forecast's error and chance explain,
@@ -124,27 +123,22 @@ def _changed(per_s: float, error_per_s: float, samples: tuple[QueueSample, ...],
         samples: of the last ticks, ascending.
         timing: a period is the metrics'.
     """
-    if not samples:
+    periods = _periods(samples, timing, 2)
+    if len(periods) < 2:
         return per_s
     most_per_s, least_per_s = per_s + MOST_ERRORS * error_per_s, max(0.0, per_s - MOST_ERRORS * error_per_s)
-    newest_at = until = samples[-1].at
-    total = arrived = 0.0
     rises = falls = True
-    for sample in reversed(samples):
-        took_s = until - sample.at
-        if took_s >= timing.metric_period_s:
-            most, least = most_per_s * took_s, least_per_s * took_s
-            rises = rises and arrived - most > LIKELY * sqrt(max(1.0, most))
-            falls = falls and least - arrived > LIKELY * sqrt(max(1.0, least))
-            if not (rises or falls):
-                return per_s
-            total += arrived
-            if until < newest_at:
-                chance, took_s = LIKELY * sqrt(total + 1.0), newest_at - sample.at
-                return max(per_s, (total - chance) / took_s) if rises else min(per_s, (total + chance) / took_s)
-            until, arrived = sample.at, 0.0
-        arrived += sample.arrived
-    return per_s
+    total = seconds = 0.0
+    for arrived, took_s in periods:
+        most, least = most_per_s * took_s, least_per_s * took_s
+        rises = rises and arrived - most > LIKELY * sqrt(max(1.0, most))
+        falls = falls and least - arrived > LIKELY * sqrt(max(1.0, least))
+        total += arrived
+        seconds += took_s
+    chance = LIKELY * sqrt(total + 1.0)
+    if rises:
+        return max(per_s, (total - chance) / seconds)
+    return min(per_s, (total + chance) / seconds) if falls else per_s
 
 
 def lately(samples: tuple[QueueSample, ...], timing: Timing) -> float:
@@ -152,14 +146,24 @@ def lately(samples: tuple[QueueSample, ...], timing: Timing) -> float:
 
     Capacity is not kept for a burst that ended longer ago than a metric's period. Infinite where no tick was before.
     """
-    if not samples:
-        return inf
-    newest_at, arrived = samples[-1].at, 0.0
-    for sample in reversed(samples):
-        if newest_at - sample.at >= timing.metric_period_s:
-            return (arrived + 2.0 * sqrt(arrived + 1.0)) / (newest_at - sample.at)
-        arrived += sample.arrived
+    for arrived, took_s in _periods(samples, timing, 1):
+        return (arrived + 2.0 * sqrt(arrived + 1.0)) / took_s
     return inf
+
+
+def _periods(samples: tuple[QueueSample, ...], timing: Timing, most: int) -> list[tuple[float, float]]:
+    """What ticks saw arrive in each of the last periods of the metrics, and its seconds, the newest first."""
+    found: list[tuple[float, float]] = []
+    arrived, until = 0.0, samples[-1].at if samples else 0.0
+    for sample in reversed(samples):
+        took_s = until - sample.at
+        if took_s >= timing.metric_period_s:
+            found.append((arrived, took_s))
+            if len(found) == most:
+                break
+            arrived, until = 0.0, sample.at
+        arrived += sample.arrived
+    return found
 
 
 def usual(history: History) -> float:
