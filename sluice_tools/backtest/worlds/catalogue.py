@@ -104,6 +104,13 @@ def _consumers() -> list[World]:
             _of(10.0),
             Behaviour(Consumers(deaf_share=1 / 3)),
         ),
+        World(
+            "some-take-nothing-of-one",
+            "The same, with traffic for one instance.",
+            steady(4, 30.0),
+            _of(2.0),
+            Behaviour(Consumers(deaf_share=1 / 3)),
+        ),
     ]
 
 

@@ -6,6 +6,7 @@ The figures in the docstrings are of the planner before it told the two apart.
 import pytest
 
 from sluice.model.decisions import ReasonCode
+from sluice.model.frozen import replace
 from sluice.model.planning import Estimate, QueueSample
 from sluice.model.usage import Enough
 from sluice.planning.learning.at_work import share_at_work
@@ -35,6 +36,26 @@ def test_late_when_a_third_of_the_instances_takes_nothing(seed):
     world = WORLDS["some-take-nothing"]
     run = simulate(world.trace(seed), make("sluice"), world.conditions_of(seed), world.behaviour)
     assert run.late_fraction <= 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2, 4])
+def test_late_when_the_only_instance_takes_nothing(seed):
+    """Another was tried half an hour later: 54% and 29% of four hours' messages were late."""
+    world = WORLDS["some-take-nothing-of-one"]
+    run = simulate(world.trace(seed), make("sluice"), world.conditions_of(seed), world.behaviour)
+    assert run.late_fraction <= 0.03
+
+
+def test_enough_when_units_that_keep_up_are_fewer_than_were_at_work():
+    """What waits then is nothing that a unit can take: 2 units became 22 within ten minutes, again and again."""
+    ghosts = tuple(replace(look, visible=20.0) for look in looks(*((6, 1),) * 9))
+    found = Enough(3.0, NINE - 600.0, 13.0)
+    assert learn_in_flight(found, ghosts, LONG_S, MESSAGE_S) == replace(found, at=NINE, more=6.0)
+    grows = tuple(replace(look, visible=20.0 + place) for place, look in enumerate(ghosts))
+    opened = learn_in_flight(found, grows, LONG_S, MESSAGE_S)
+    assert opened is not None
+    assert opened.is_open
 
 
 def test_enough_when_more_units_were_at_work_minutes_ago():

@@ -15,8 +15,10 @@ class NeedWindow:
     needs: tuple[tuple[float, int], ...] = ()  # (epoch seconds, capacity units), ascending in time, falling in units
     since: float | None = None  # epoch seconds from which on needs were noted without a gap; None: never
     until: float = 0.0  # epoch seconds of the last
-    # (epoch seconds, capacity units then) when a fresh unit was last due beside units that receive nothing
+    # (epoch seconds, capacity units then) when a fresh unit was last tried beside those that receive nothing, at first
+    # when these were noticed; (0.0, 0) where units receive messages
     fresh: tuple[float, int] = (0.0, 0)
+    tried: int = 0  # fresh units since they were noticed
 
 
 @dataclass(frozen=True, slots=True)

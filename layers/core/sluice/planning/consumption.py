@@ -2,9 +2,11 @@
 
 A unit that works holds a message whenever one waits. So where messages wait, nothing is in flight at any look of a lead
 time, and nothing was received or deleted meanwhile, consumers do not work at all: their queue, their permissions or
-their code is wrong. More of them would do no more. Those in service stay as the probe, and each half hour one fresh
-unit is tried beside them: its code may be newer, or its machine well. The first message that any of them receives ends
-this.
+their code is wrong. More of them would do no more. Those in service stay as the probe, and a fresh unit is tried beside
+them now and then: its code may be newer, or its machine well. The first message that any of them receives ends this.
+
+Where a single unit receives nothing, it may be the only one that is broken, so a fresh one is tried at once. Each that
+receives nothing makes it less likely that the next one does, so it is tried so much later, after half an hour at most.
 """
 
 from sluice.model.observed import Lifecycle, Series
@@ -16,22 +18,21 @@ from sluice.wording import count, duration, is_are
 
 
 def nothing_received(tick: Assessment, wish: Wish) -> str | None:
-    """Launch no more while the units in service take nothing, but one fresh unit each half hour."""
+    """Launch no more while the units in service take nothing, but a fresh unit now and then."""
     seconds, watched_s = _nothing_for_s(tick), max(tick.lead_s, TAKEN_WITHIN_S)
     if seconds < watched_s:
         return None
     waits = f"{count(tick.waiting, 'message')} {is_are(tick.waiting)} waiting"
     units = f"{tick.units(tick.supply.working)} in service"
     why = f"{units} received nothing for {duration(seconds)} while {waits}; see whether consumers run"
-    due_at, before = tick.memory.needs.fresh
-    ago_s = tick.now - due_at
-    if RECENT_S <= ago_s < 2.0 * RECENT_S and wish.want > tick.current:
+    trial_s, tried = tick.lead_s + TAKEN_WITHIN_S, tick.memory.needs.tried
+    since, before = tick.memory.needs.fresh if tick.memory.needs.fresh[0] else (tick.now, tick.current)
+    ago_s = tick.now - since
+    is_over = not tried or (ago_s >= trial_s and not tick.supply.launches)  # the fresh one has had its time
+    if is_over and ago_s >= min(RECENT_S, trial_s * (before + tried - 1) ** 2) and wish.want > tick.current:
         wish.cap(tick.current + 1)
         return f"trying one fresh {tick.unit}: {why}"
-    most = tick.current
-    if tick.lead_s + watched_s <= ago_s < RECENT_S:
-        most = min(most, before)  # the fresh one has had its time
-    wish.cap(max(1, most))
+    wish.cap(max(1, min(tick.current, before) if is_over else tick.current))
     return f"not scaling out: {why}"
 
 

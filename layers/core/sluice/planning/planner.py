@@ -30,7 +30,6 @@ from sluice.planning import explanation, visibility
 from sluice.planning.assessment import assess
 from sluice.planning.control import asked
 from sluice.planning.learning import safety_margin
-from sluice.planning.learning.significance import RECENT_S
 from sluice.planning.limits import LIMITS
 from sluice.planning.wish import Wish
 from sluice.wording import capitalised
@@ -101,10 +100,12 @@ def with_need(window: NeedWindow, decision: Decision, timing: Timing) -> NeedWin
     if since is None or at - window.until > timing.blind_s:
         needs, since = (), at
     higher = tuple(entry for entry in needs if entry[0] < at and entry[1] > decision.raw_need)
-    fresh = window.fresh
-    if at - fresh[0] >= RECENT_S and any(reason.code is ReasonCode.NOTHING_RECEIVED for reason in decision.reasons):
-        fresh = at, decision.current
-    return NeedWindow((*higher[-NEEDS_COUNT:], (at, decision.raw_need)), since, max(at, window.until), fresh)
+    fresh, tried = window.fresh, window.tried
+    if not any(reason.code is ReasonCode.NOTHING_RECEIVED for reason in decision.reasons):
+        fresh, tried = (0.0, 0), 0
+    elif decision.want > decision.current or not fresh[0]:
+        fresh, tried = (at, decision.current), tried + int(decision.want > decision.current)
+    return NeedWindow((*higher[-NEEDS_COUNT:], (at, decision.raw_need)), since, max(at, window.until), fresh, tried)
 
 
 def _without_group(snapshot: Snapshot, fleet: Fleet, now: float) -> Decision:

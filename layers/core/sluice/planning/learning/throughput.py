@@ -71,7 +71,7 @@ def learn_in_flight(
         is_sought = enough is None or (enough.per_s is None and enough.is_open)
         if is_sought and max(map(at_work, samples)) > (1.0 + CLEAR) * found[0]:
             return enough  # so many are not all that can be at work: others were, and have left
-        return by_units_at_work(enough, *found, samples[-1].at)
+        return by_units_at_work(enough, *found, samples[-1].at, keeps_up=_keeps_up(samples))
     if enough is None or enough.per_s is not None or enough.is_open:
         return enough
     newest = samples[-1] if samples else None
@@ -80,11 +80,22 @@ def learn_in_flight(
     return enough
 
 
-def by_units_at_work(enough: Enough | None, busy: float, there: float, at: float) -> Enough | None:
-    """What is known once only `busy` of the units `there` hold a message although messages wait for all of them."""
+def _keeps_up(samples: Sequence[QueueSample]) -> bool:
+    """Whether no more messages wait than did before, but for chance: what arrived was worked on."""
+    before, now = samples[0].visible, samples[-1].visible
+    return now <= before + max(FEW, COUNT_ERROR * before)
+
+
+def by_units_at_work(
+    enough: Enough | None, busy: float, there: float, at: float, *, keeps_up: bool = False
+) -> Enough | None:
+    """What is known once only `busy` of the units `there` hold a message although messages wait for all of them.
+
+    Where they keep up with what arrives, that fewer are at work than were says nothing of those that idle.
+    """
     enough = known(enough, at)
     if enough is not None and enough.per_s is None and not enough.is_open:
-        if busy < (1.0 - CLEAR) * enough.units < there:
+        if busy < (1.0 - CLEAR) * enough.units < there and not keeps_up:
             return replace(enough, is_open=True, at=at)  # so many are not always at work: some take nothing
         if busy <= (1.0 + CLEAR) * enough.units:
             return replace(enough, units=max(enough.units, busy), more=there, at=at)
