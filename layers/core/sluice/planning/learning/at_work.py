@@ -127,10 +127,12 @@ def learn_held(
     if at - received.end_at > timing.settled_s + received.period_s:
         return replace(memory, held=0.0, left_per_s=0.0) if is_new else _grown(memory, samples)
     is_known = memory.held > 0.0
-    if rate.source == "measured" and (is_known or are_beyond_batches(samples[-1], places)):
+    is_sure = is_known or are_beyond_batches(samples[-1], places)
+    if rate.source == "measured" and (is_sure or are_beyond_batches(samples[-1], places, each)):
         message_s = places / rate.value
         undone = left_undone(received, memory.completed, samples[-1].in_flight, message_s, is_known=is_known)
-        if undone[0] > 0.0:
+        # Units give back what they hold beyond their work as they leave: then much came back of what was left.
+        if undone[0] > 0.0 and (is_sure or came_back_per_s(memory.history) <= CLEAR * undone[1]):
             held = beyond_work(samples, received, message_s, undone, places)
             return replace(memory, held=held, left_per_s=undone[1])
     if not is_new:
@@ -190,6 +192,12 @@ def _grown(memory: RedeliveryMemory, samples: tuple[QueueSample, ...]) -> Redeli
         return memory
     grown = memory.held + memory.left_per_s * (samples[-1].at - samples[-2].at)
     return replace(memory, held=min(grown, samples[-1].in_flight))
+
+
+def came_back_per_s(returns: History) -> float:
+    """Messages a second that came back in the last hour."""
+    total: float = sum(returns.counts)
+    return total / max(returns.period_s, len(returns.counts) * returns.period_s)
 
 
 def _came_back_since(returns: History, at: float) -> float:

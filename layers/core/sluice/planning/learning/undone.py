@@ -21,15 +21,30 @@ from collections.abc import Sequence
 from math import ceil, sqrt
 
 from sluice.model.planning import Estimate, History, QueueSample, RedeliveryMemory
-from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, FOUNDED, GAPS, LIKELY, RECENT, REMEMBERED_S
+from sluice.planning.learning.significance import (
+    CLEAR,
+    COUNT_ERROR,
+    FOUNDED,
+    GAPS,
+    LIKELY,
+    RECENT,
+    RECENT_S,
+    REMEMBERED_S,
+)
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html: at most ten a receive
 RECEIVED_AT_ONCE = 10.0
 
 
-def are_beyond_batches(sample: QueueSample, places: float) -> bool:
-    """Whether clearly more are in flight than units hold that receive ten at once, and begin with one after another."""
-    return sample.in_flight > (1.0 + CLEAR) * max(RECEIVED_AT_ONCE, places) * sample.working
+def are_beyond_batches(sample: QueueSample, places: float, each: float = RECEIVED_AT_ONCE) -> bool:
+    """Whether clearly more are in flight than units work on, or hold that receive up to ten at once.
+
+    Args:
+        sample: of this tick.
+        places: messages that one unit works on at once.
+        each: messages that one unit was seen to hold while messages waited; 0.0 where none did.
+    """
+    return sample.in_flight > (1.0 + CLEAR) * max(min(each, RECEIVED_AT_ONCE), places) * sample.working
 
 
 def left_undone(
@@ -39,15 +54,16 @@ def left_undone(
 
     What is at work at the end is not completed yet, and what was at the beginning is completed since. So what was
     received is counted in the same time, and in one that is earlier by as long as a message is in flight: a burst at
-    either end shows in one of both, and the fewer undone are believed.
+    either end shows in one of both, and the fewer undone are believed. Units that begin to hold more do it once: so
+    some must be undone in either half of the time.
 
     Args:
         received: messages received by the period.
         completed: messages completed by the period.
         in_flight: messages in flight now.
         message_s: unit-seconds for each completed message.
-        is_known: whether some are known to be held: else more must be undone than counts may be wrong by, and than
-            chance makes of what is at work at both ends.
+        is_known: whether some are known to be held: else more must be undone in either half of the time than chance
+            makes of what is at work at its ends.
     """
     period_s, counts = received.period_s, received.counts
     hour = completed.counts[-round(REMEMBERED_S / period_s) :]
@@ -61,14 +77,20 @@ def left_undone(
     first = max(lag, -offset)
     if first >= until:
         return 0.0, 0.0
-    taken = _sum(counts[first:until])
-    later = _sum(counts[until - lag : until]) - _sum(counts[first - lag : first])
-    undone = taken - max(0.0, later) - _sum(completed.counts[first + offset : until + offset])
-    at_ends = _sum(counts[until - takes : until]) + _sum(counts[first - takes : first])
-    least = 0.0 if is_known else COUNT_ERROR * taken + LIKELY * sqrt(at_ends)
-    if undone <= least:
+
+    def undone(first: int, until: int) -> tuple[float, float]:
+        """What was left undone in some periods, and how many that may be by chance."""
+        later = _sum(counts[until - lag : until]) - _sum(counts[first - lag : first])
+        left = _sum(counts[first:until]) - max(0.0, later) - _sum(completed.counts[first + offset : until + offset])
+        at_ends = _sum(counts[until - takes : until]) + _sum(counts[first - takes : first])
+        return left, LIKELY * sqrt(at_ends)
+
+    middle = (first + until) // 2
+    halves = undone(first, middle), undone(middle, until)
+    left = undone(first, until)[0]
+    if left <= 0.0 or (not is_known and any(half <= chance for half, chance in halves)):
         return 0.0, 0.0
-    return undone / taken, undone / ((until - first) * period_s)
+    return left / _sum(counts[first:until]), left / ((until - first) * period_s)
 
 
 def beyond_work(
@@ -140,5 +162,5 @@ def may_be_faster(during: Sequence[QueueSample], received: History, start_at: fl
 
 
 def tried_faster(evidence: tuple[float, float], period_s: float) -> tuple[float, float]:
-    """Completed messages and their unit-seconds after one more such period: what was an hour ago may be tried again."""
-    return evidence[0], evidence[1] * (1.0 - period_s / REMEMBERED_S)
+    """Completed messages and their unit-seconds after one more such period: what is usual shows in half an hour."""
+    return evidence[0], evidence[1] * (1.0 - period_s / RECENT_S)
