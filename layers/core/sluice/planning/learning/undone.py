@@ -21,16 +21,7 @@ from collections.abc import Sequence
 from math import ceil, sqrt
 
 from sluice.model.planning import Estimate, History, QueueSample, RedeliveryMemory
-from sluice.planning.learning.significance import (
-    CLEAR,
-    COUNT_ERROR,
-    FOUNDED,
-    GAPS,
-    LIKELY,
-    RECENT,
-    RECENT_S,
-    REMEMBERED_S,
-)
+from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, FOUNDED, GAPS, LIKELY, RECENT, REMEMBERED_S
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html: at most ten a receive
 RECEIVED_AT_ONCE = 10.0
@@ -162,5 +153,5 @@ def may_be_faster(during: Sequence[QueueSample], received: History, start_at: fl
 
 
 def tried_faster(evidence: tuple[float, float], period_s: float) -> tuple[float, float]:
-    """Completed messages and their unit-seconds after one more such period: what is usual shows in half an hour."""
-    return evidence[0], evidence[1] * (1.0 - period_s / RECENT_S)
+    """Completed messages and their unit-seconds after one more such period: what was an hour ago may be tried again."""
+    return evidence[0], evidence[1] * (1.0 - period_s / REMEMBERED_S)
