@@ -132,7 +132,7 @@ def learn_held(
         message_s = places / rate.value
         undone = left_undone(received, memory.completed, samples[-1].in_flight, message_s, is_known=is_known)
         # Units give back what they hold beyond their work as they leave: then much came back of what was left.
-        if undone[0] > 0.0 and (is_sure or came_back_per_s(memory.history) <= CLEAR * undone[1]):
+        if undone[0] > 0.0 and (is_sure or _came_back_per_s(memory.history) <= CLEAR * undone[1]):
             held = beyond_work(samples, received, message_s, undone, places)
             return replace(memory, held=held, left_per_s=undone[1])
     if not is_new:
@@ -194,7 +194,7 @@ def _grown(memory: RedeliveryMemory, samples: tuple[QueueSample, ...]) -> Redeli
     return replace(memory, held=min(grown, samples[-1].in_flight))
 
 
-def came_back_per_s(returns: History) -> float:
+def _came_back_per_s(returns: History) -> float:
     """Messages a second that came back in the last hour."""
     total: float = sum(returns.counts)
     return total / max(returns.period_s, len(returns.counts) * returns.period_s)
