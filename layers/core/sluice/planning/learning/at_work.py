@@ -18,6 +18,7 @@ from sluice.model.observed import QueueReading, Series
 from sluice.model.planning import TAKEN_WITHIN_S, History, Measure, QueueSample, RedeliveryMemory
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import merge
+from sluice.planning.learning.redeliveries import RETURNS_KEPT, returning_per_s
 from sluice.planning.learning.significance import CLEAR, GAPS, LIKELY, RECENT, REMEMBERED_S, TWICE
 from sluice.planning.learning.undone import (
     RECEIVED_AT_ONCE,
@@ -132,7 +133,7 @@ def learn_held(
         message_s = places / rate.value
         undone = left_undone(received, memory.completed, samples[-1].in_flight, message_s, is_known=is_known)
         # Units give back what they hold beyond their work as they leave: then much came back of what was left.
-        if undone[0] > 0.0 and (is_sure or _came_back_per_s(memory.history) <= CLEAR * undone[1]):
+        if undone[0] > 0.0 and (is_sure or returning_per_s(memory, RETURNS_KEPT) <= CLEAR * undone[1]):
             held = beyond_work(samples, received, message_s, undone, places)
             return replace(memory, held=held, left_per_s=undone[1])
     if not is_new:
@@ -192,12 +193,6 @@ def _grown(memory: RedeliveryMemory, samples: tuple[QueueSample, ...]) -> Redeli
         return memory
     grown = memory.held + memory.left_per_s * (samples[-1].at - samples[-2].at)
     return replace(memory, held=min(grown, samples[-1].in_flight))
-
-
-def _came_back_per_s(returns: History) -> float:
-    """Messages a second that came back in the last hour."""
-    total: float = sum(returns.counts)
-    return total / max(returns.period_s, len(returns.counts) * returns.period_s)
 
 
 def _came_back_since(returns: History, at: float) -> float:

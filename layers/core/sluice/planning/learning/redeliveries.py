@@ -47,10 +47,10 @@ def behind(memory: RedeliveryMemory) -> float:
     return count / (count + others)
 
 
-def returning_per_s(memory: RedeliveryMemory) -> float:
-    """Messages a second that came back lately."""
+def returning_per_s(memory: RedeliveryMemory, periods: int = RECENT) -> float:
+    """Messages a second that came back in the last periods."""
     history = memory.history
-    newest = history.counts[-RECENT:]
+    newest = history.counts[-periods:]
     return sum(newest) / (len(newest) * history.period_s) if newest else 0.0
 
 

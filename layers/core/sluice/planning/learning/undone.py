@@ -69,17 +69,16 @@ def left_undone(
     if first >= until:
         return 0.0, 0.0
 
-    def undone(first: int, until: int) -> tuple[float, float]:
+    def undone(start: int, end: int) -> tuple[float, float]:
         """What was left undone in some periods, and how many that may be by chance."""
-        later = _sum(counts[until - lag : until]) - _sum(counts[first - lag : first])
-        left = _sum(counts[first:until]) - max(0.0, later) - _sum(completed.counts[first + offset : until + offset])
-        at_ends = _sum(counts[until - takes : until]) + _sum(counts[first - takes : first])
+        later = _sum(counts[end - lag : end]) - _sum(counts[start - lag : start])
+        left = _sum(counts[start:end]) - max(0.0, later) - _sum(completed.counts[start + offset : end + offset])
+        at_ends = _sum(counts[end - takes : end]) + _sum(counts[start - takes : start])
         return left, LIKELY * sqrt(at_ends)
 
-    middle = (first + until) // 2
-    halves = undone(first, middle), undone(middle, until)
-    left = undone(first, until)[0]
-    if left <= 0.0 or (not is_known and any(half <= chance for half, chance in halves)):
+    left, middle = undone(first, until)[0], (first + until) // 2
+    halves = () if is_known else (undone(first, middle), undone(middle, until))
+    if left <= 0.0 or any(half <= chance for half, chance in halves):
         return 0.0, 0.0
     return left / _sum(counts[first:until]), left / ((until - first) * period_s)
 
