@@ -80,7 +80,7 @@ def _as_read(snapshot: Snapshot, *_: Any, **__: Any) -> Snapshot:
     return snapshot
 
 
-FORECASTS = ("slow", "steady", "trend", "hour", "day")
+FORECASTS = ("slow", "steady", "trend", "hour")
 
 
 def rules() -> tuple[Rule, ...]:

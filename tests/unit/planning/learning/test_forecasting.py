@@ -263,18 +263,6 @@ def test_hour_when_a_batch_comes_every_hour():
     assert forecast_of(after, MONDAY + 6 * 3600 + 300).ahead_per_s == pytest.approx(0.1, abs=0.01)
 
 
-def test_day_when_yesterday_stepped_at_this_time():
-    """A step at 09:00 yesterday is expected at 09:00 today: the level, changed as yesterday changed."""
-    yesterday = [60.0] * 540 + [600.0] * 60 + [60.0] * 840
-    memory = told(yesterday + [60.0] * 540)
-    at = MONDAY + 86_400 + 9 * 3600
-    assert dict(memory.arrivals.forecasts[-1][1])["day"] == pytest.approx(10.0, rel=0.01)
-    assert dict(memory.arrivals.forecasts[-1][1])["level"] == pytest.approx(1.0, rel=0.01)
-    assert forecast_of(memory, at).rate_per_s == pytest.approx(1.0, rel=0.01)
-    first_of_today = told(yesterday + [120.0] * 540)
-    assert dict(first_of_today.arrivals.forecasts[-1][1])["day"] == pytest.approx(2.0 + 9.0, rel=0.01)
-
-
 def test_forecaster_when_it_goes_wrong():
     """A ramp makes the trend the best; where arrivals turn to and fro it errs, and the level takes over."""
     ramp = [10.0 * i for i in range(60)]
@@ -315,7 +303,7 @@ def test_forecasts_when_their_horizon_has_not_passed():
 
 
 def test_forecasters_when_little_is_known():
-    """Those that need an hour or a day of history say nothing before it is there."""
+    """The one that needs an hour of history says nothing before it is there."""
     assert [name for name, _ in told([60.0] * 10).arrivals.forecasts[-1][1]] == ["level", "slow", "steady", "trend"]
     assert [name for name, _ in told([60.0] * 61).arrivals.forecasts[-1][1]] == [
         "level",
@@ -324,4 +312,4 @@ def test_forecasters_when_little_is_known():
         "trend",
         "hour",
     ]
-    assert set(FORECASTERS) == {"level", "slow", "steady", "trend", "hour", "day"}
+    assert set(FORECASTERS) == {"level", "slow", "steady", "trend", "hour"}

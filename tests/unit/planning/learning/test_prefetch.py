@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.model.observed import Series
-from sluice.model.planning import Memory, QueueSample, RateMemory
+from sluice.model.planning import Estimate, History, Memory, QueueSample, RateMemory, RedeliveryMemory
 from sluice.model.timing import Timing
 from sluice.planning.launch_cost import received_within_s
 from sluice.planning.learning.prefetch import at_once, learn_prefetch, unbegun_s
@@ -25,13 +25,19 @@ def minute(index: int, visible: float, in_flight: float, working: float = 4.0) -
     )
 
 
-def learned(*minutes: tuple[float, float, float]) -> RateMemory:
+def learned(
+    *minutes: tuple[float, float, float],
+    returned: RedeliveryMemory = RedeliveryMemory(),  # noqa: B008 - it is frozen
+    estimate: Estimate | None = None,
+) -> RateMemory:
     """What is known after minutes of (waiting, in flight, completed) of four units."""
-    memory = RateMemory()
+    memory = RateMemory(estimate=estimate)
     for index, (visible, in_flight, done) in enumerate(minutes):
         after = replace(memory, learned_until=NINE + 60.0 * (index + 1))
         series = Series(60.0, ((NINE + 60.0 * index, done),))
-        memory = learn_prefetch(after, memory.learned_until, minute(index, visible, in_flight), series)
+        memory = learn_prefetch(
+            after, memory.learned_until, minute(index, visible, in_flight), series, returned=returned, places=1
+        )
     return memory
 
 
@@ -62,8 +68,32 @@ def test_unbegun_when_units_that_leave_hold_messages_too():
     """Eight messages in flight of four units and four that drain are one each, and none of them waits in a unit."""
     series, after = Series(60.0, ((NINE, 24.0),)), RateMemory(learned_until=NINE + 60.0)
     draining = tuple(replace(sample, steady=False) for sample in minute(0, 50.0, 8.0))
-    memory = learn_prefetch(after, NINE, draining, series)
+    memory = learn_prefetch(after, NINE, draining, series, returned=RedeliveryMemory(), places=1)
     assert unbegun_s(memory, draining, 0.1, 1.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "completed", "each"),
+    [
+        (200.0, 24.0, 50.0),  # all that is received is completed: units hold so many
+        (200.0, 16.0, 0.0),  # a third is never completed, and more is in flight than units receive at once
+        (48.0, 16.0, 12.0),  # a unit receives ten at once: some of these it gives back
+    ],
+)
+def test_each_when_consumers_leave_messages_undone(in_flight, completed, each):
+    """Fifty messages in flight for each unit are not held by units that back off from every third message."""
+    hour = History(60.0, NINE - 3600.0, (24.0,) * 60)
+    returned = RedeliveryMemory(received=hour, completed=replace(hour, counts=(completed,) * 60))
+    known = Estimate(0.1, 60.0, NINE)
+    assert learned((50.0, in_flight, completed), returned=returned, estimate=known).in_flight_each == each
+
+
+def test_unbegun_when_some_messages_are_held():
+    """A message in flight that no unit holds waits in none of them, whatever was learned before."""
+    waited = minute(0, 50.0, 40.0)
+    assert unbegun_s(RateMemory(in_flight_each=10.0), waited, 0.1, 1.0) == pytest.approx(90.0)
+    held = (*waited, replace(waited[-1], at=NINE + 70.0, held=1.0))
+    assert unbegun_s(RateMemory(in_flight_each=10.0), held, 0.1, 1.0) == 0.0
 
 
 def test_at_once_when_a_unit_was_never_seen_full_of_work():

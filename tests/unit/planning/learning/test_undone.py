@@ -207,32 +207,48 @@ def test_no_message_is_held_when_units_begin_to_prefetch(received, is_held):
 )
 def test_work_when_more_is_in_flight_than_units_hold(sample, estimate, hidden):
     """Nobody can tell then who of the units is at work."""
-    undone = RedeliveryMemory(received=level(10), completed=level(8))
+    undone = RedeliveryMemory(received=level(24), completed=level(22))
     assert hides_work((a_sample(4), sample), estimate, 1, undone) is hidden
-    whole = RedeliveryMemory(received=level(10), completed=level(9.8))
+    whole = RedeliveryMemory(received=level(24), completed=level(23.5))
     assert hides_work((a_sample(4), sample), estimate, 1, whole) is (sample.held > 0.0)
 
 
 @pytest.mark.parametrize(
-    ("during", "minute", "may"),
+    ("received", "completed", "hidden"),
     [
-        ((a_sample(9, held=5.0), a_sample(9)), 2, True),
-        ((a_sample(9, held=5.0), a_sample(9)), 1, False),  # nothing came that could have waited
-        ((a_sample(9, held=5.0), a_sample(9)), 3, False),
-        ((a_sample(9, held=5.0), a_sample(9)), -1, False),
-        ((a_sample(9, held=5.0), a_sample(9, visible=1.0)), 2, False),
-        ((a_sample(9),), 2, False),
+        (10, 8, True),  # eight a minute are one unit and a third at work, two with chance: more is in flight
+        (10, 9.8, False),
+        (21, 19, False),  # so many complete what three and more units do
     ],
 )
-def test_units_when_they_may_be_faster(during, minute, may):
+def test_work_when_fewer_units_complete_what_is_completed(received, completed, hidden):
+    """Ten units in service could have ten messages in flight, but not where two complete all that is completed."""
+    counts = RedeliveryMemory(received=level(received), completed=level(completed))
+    assert hides_work((a_sample(4, working=10.0),), KNOWN, 1, counts) is hidden
+    few = RedeliveryMemory(received=minutes(8.0, 8.0, 8.0), completed=minutes(8.0, 8.0, 6.0))
+    assert not hides_work((a_sample(4, working=10.0),), KNOWN, 1, few)  # two are undone: units are at work on them
+
+
+@pytest.mark.parametrize(
+    ("during", "minute", "count", "may"),
+    [
+        ((a_sample(9, held=5.0), a_sample(9)), 2, 18.0, True),
+        ((a_sample(9, held=5.0), a_sample(9)), 1, 18.0, False),  # nothing came that could have waited
+        ((a_sample(9, held=5.0), a_sample(9)), 3, 18.0, False),
+        ((a_sample(9, held=5.0), a_sample(9)), -1, 18.0, False),
+        ((a_sample(9, held=5.0), a_sample(9)), 2, 17.0, False),  # units had time left
+        ((a_sample(9, held=5.0), a_sample(9, visible=1.0)), 2, 18.0, False),
+        ((a_sample(9),), 2, 18.0, False),
+    ],
+)
+def test_units_when_they_may_be_faster(during, minute, count, may):
     """Messages that waited show what units complete; where none are held, those in flight do."""
-    received = minutes(4.0, 0.0, 5.0)
-    assert may_be_faster(during, received, received.start_at + 60.0 * minute) is may
+    received = minutes(20.0, 0.0, 20.0)
+    assert may_be_faster(during, received, received.start_at + 60.0 * minute, count, KNOWN) is may
 
 
-def test_rate_when_units_may_be_faster():
-    """It is believed to be higher by a sixtieth a minute, which an hour makes 2.7 times."""
-    evidence = (60.0, 600.0)
-    for _ in range(60):
-        evidence = tried_faster(evidence, 60.0)
-    assert evidence == (60.0, pytest.approx(600.0 / 2.74, rel=0.01))
+@pytest.mark.parametrize("known", [10.0, 300.0])
+def test_rate_when_units_may_be_faster(known):
+    """It is believed to be higher by up to a quarter a minute, the more messages tell it; well known or not."""
+    messages, seconds = tried_faster(90.0, Estimate(0.1, known, NINE))
+    assert messages / seconds == pytest.approx(0.1 * 100.0 / (10.0 + 90.0 / 1.25))

@@ -10,7 +10,6 @@ messages a second over the horizon that plans use:
     steady  the same with `RECENT_S`: for traffic whose changes are chance
     trend   level + slope (memory of the level + half the horizon); slope = (level - slow) / difference of memories
     hour    what came in the same minutes of the last hours: batches that recur
-    day     level + what yesterday changed from this time to the horizon
 
 When the horizon has passed, each is compared with what came. The forecaster with the least error is used, and its error
 is planned with. One that is not clearly better than the level is not used. The mean is taken of the square roots of
@@ -45,7 +44,7 @@ from sluice.planning.learning.significance import (
     TWICE,
 )
 
-HISTORY_PERIODS = 1450  # a day of minutes and ten more: yesterday's change at this time needs the minutes before it
+HISTORY_PERIODS = 1440  # a day of minutes: its busiest minute tells what minimum size would be enough
 REVISED_PERIODS = 3  # the newest counts of a series may still grow after they are first read
 
 LEVEL_MEMORY_S = 150.0  # long against the noise of minutes, short against a ramp
@@ -55,7 +54,6 @@ STEADY_PERIODS = 120  # older periods have no weight left in the steady mean
 HOUR_S = 3600.0
 DAY_S = 86_400.0
 WEEK_S = 604_800.0
-AROUND_S = 600.0  # yesterday's rate at this time is a mean over ten minutes, since single minutes are noise
 
 _AT = attrgetter("at")
 
@@ -312,20 +310,12 @@ def _by_hour(view: _View) -> float | None:
     return sum(view.mean(-hour * HOUR_S, -hour * HOUR_S + view.horizon_s) for hour in hours) / len(hours)
 
 
-def _by_day(view: _View) -> float | None:
-    if not view.known(DAY_S + AROUND_S):
-        return None
-    ahead = view.mean(-DAY_S, -DAY_S + max(view.horizon_s, AROUND_S))
-    return max(0.0, view.level + ahead - view.mean(-DAY_S - AROUND_S, -DAY_S))
-
-
 FORECASTERS: Mapping[str, Callable[[_View], float | None]] = {
     "level": _by_level,
     "slow": _by_slow,
     "steady": _by_steady,
     "trend": _by_trend,
     "hour": _by_hour,
-    "day": _by_day,
 }
 SLOWER: Mapping[str, float] = {"slow": SLOW_MEMORY_S, "steady": RECENT_S}
 

@@ -102,7 +102,14 @@ def learn(memory: Memory, snapshot: Snapshot, fleet: Fleet, *, timing: Timing, n
     )
     learned = replace(learned, counted=_learn_counts(memory, learned, rate, fleet, timing))
     if rate is not learned.service_rate:
-        rate = learn_prefetch(rate, memory.service_rate.learned_until, learned.samples, snapshot.queue.deleted)
+        rate = learn_prefetch(
+            rate,
+            memory.service_rate.learned_until,
+            learned.samples,
+            snapshot.queue.deleted,
+            returned=learned.redeliveries,
+            places=fleet.hints.concurrency,
+        )
         learned = replace(learned, service_rate=rate)
     after = _known(learned, fleet, timing, now)
     learned = _with_arrivals(learned, known, after, fleet, timing)

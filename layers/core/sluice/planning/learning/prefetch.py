@@ -18,14 +18,20 @@ from collections.abc import Sequence
 
 from sluice.model.frozen import replace
 from sluice.model.observed import Series
-from sluice.model.planning import QueueSample, RateMemory
+from sluice.model.planning import QueueSample, RateMemory, RedeliveryMemory
 from sluice.planning.learning.at_work import at_work
 from sluice.planning.learning.significance import CLEAR, REMEMBERED_S, TWICE
-from sluice.planning.learning.undone import RECEIVED_AT_ONCE
+from sluice.planning.learning.undone import RECEIVED_AT_ONCE, are_beyond_batches, hides_work
 
 
 def learn_prefetch(
-    memory: RateMemory, since_at: float, samples: Sequence[QueueSample], deleted: Series | None
+    memory: RateMemory,
+    since_at: float,
+    samples: Sequence[QueueSample],
+    deleted: Series | None,
+    *,
+    returned: RedeliveryMemory,
+    places: int,
 ) -> RateMemory:
     """The memory with what units had in flight in each new period: where messages waited throughout, and where none.
 
@@ -34,6 +40,9 @@ def learn_prefetch(
         since_at: periods before this moment were learned from before, in epoch seconds.
         samples: of the last ticks, ascending.
         deleted: completed messages per period.
+        returned: what was received and completed. Where more is in flight than units receive at once, and much of what
+            they receive is never completed, it is not theirs.
+        places: messages that one unit works on at once, as the fleet says.
     """
     if deleted is None or memory.learned_until == since_at:
         return memory
@@ -45,6 +54,9 @@ def learn_prefetch(
         during = [sample for sample in samples if start_at <= sample.at <= end_at]
         units = sum(sample.working for sample in during)
         if units <= 0.0 or not all(sample.steady for sample in during):  # units that leave hold messages as well
+            continue
+        is_beyond = any(are_beyond_batches(sample, places) for sample in during)
+        if is_beyond and hides_work(during, memory.estimate, places, returned):
             continue
         busy = sum(map(at_work, during))
         flown_s = busy / len(during) * deleted.period_s
@@ -84,6 +96,8 @@ def unbegun_s(memory: RateMemory, samples: Sequence[QueueSample], per_s: float, 
         per_s: messages that one unit completes a second.
         begun: messages that one unit works on at once.
     """
+    if samples and samples[-1].held > 0.0:
+        return 0.0  # some wait in no unit
     unbegun = max(memory.in_flight_each, _seen(samples, begun)) - begun
     return unbegun / per_s if unbegun > CLEAR * begun else 0.0
 

@@ -162,8 +162,8 @@ def learn_service_rate(
             evidence, outliers = outliers[1:], (0, 0.0, 0.0)
         elif busy_s > 0.0:
             evidence = weighed(count, busy_s, evidence, expected)
-        elif count > 0.0 and may_be_faster(during, returned.received, start_at):
-            evidence = tried_faster(evidence, deleted.period_s)
+        elif estimate and during and may_be_faster(during, returned.received, start_at, count, estimate):
+            evidence = tried_faster(count, estimate)
         else:
             continue
         estimate = _estimate(evidence, fleet, end_at)

@@ -11,17 +11,26 @@ hour, or twelve. Who is at work shows no longer in the count in flight then; Lit
 
 That needs the service rate, and so the rate must not be learned of the count in flight, or each would follow the other.
 While messages are held, or more are in flight than units work on, it is learned only while messages wait for all
-units. Where some came and none waited, units may be faster than is believed: the rate is believed to be higher, by
-degrees, until messages wait.
+units. Where none wait although units complete about all that they could, they may be faster than is believed: the rate
+is believed to be higher, by degrees, until messages wait. And what a unit was seen to hold is believed neither then.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 """
 
 from collections.abc import Sequence
-from math import ceil, sqrt
+from math import ceil, inf, sqrt
 
 from sluice.model.planning import Estimate, History, QueueSample, RedeliveryMemory
-from sluice.planning.learning.significance import CLEAR, COUNT_ERROR, FOUNDED, GAPS, LIKELY, RECENT, REMEMBERED_S
+from sluice.planning.learning.odd_periods import weighed
+from sluice.planning.learning.significance import (
+    CLEAR,
+    COUNT_ERROR,
+    FOUNDED,
+    GAPS,
+    LIKELY,
+    RECENT,
+    REMEMBERED_S,
+)
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html: at most ten a receive
 RECEIVED_AT_ONCE = 10.0
@@ -130,27 +139,51 @@ def hides_work(
 ) -> bool:
     """Whether messages in flight tell nothing of who is at work: some are held, or may be.
 
-    They may be where more are in flight than units work on, and less was completed than received. Where nothing else is
-    known of what units complete, the count in flight is all there is to begin with.
+    They may be where less was completed than received, and more are in flight than units work on: all of them, or, once
+    more was left undone than these work on, so many as complete what is completed. Where nothing else is known of
+    what units complete, the count in flight is all there is to begin with.
     """
     if any(sample.held > 0.0 for sample in during):
         return True
     if estimate is None or estimate.weight < FOUNDED:
         return False
-    taken = _sum(returned.received.counts)
-    if taken - _sum(returned.completed.counts) <= COUNT_ERROR * taken:
+    received, completed = returned.received, returned.completed
+    taken, newest = _sum(received.counts), _sum(completed.counts[-RECENT:])
+    undone = taken - _sum(completed.counts) - COUNT_ERROR * taken
+    if undone <= 0.0:
         return False
-    return any(sample.steady and sample.in_flight > (1.0 + CLEAR) * places * sample.working for sample in during)
+    completing = (newest + LIKELY * sqrt(newest)) / (RECENT * received.period_s) / estimate.mean
+    each = (1.0 + CLEAR) * places
+    most = completing if undone > each * completing else inf
+    return any(sample.steady and sample.in_flight > each * min(sample.working, most) for sample in during)
 
 
-def may_be_faster(during: Sequence[QueueSample], received: History, start_at: float) -> bool:
-    """Whether nothing in a period tells that units are no faster: some are held, and none that came waited."""
+def may_be_faster(
+    during: Sequence[QueueSample], received: History, start_at: float, count: float, estimate: Estimate
+) -> bool:
+    """Whether a period suggests that units are faster: some messages are held, and none that came waited.
+
+    Where units could clearly have completed more at the rate that is believed, messages need not wait.
+
+    Args:
+        during: samples of the period.
+        received: messages received by the period.
+        start_at: when the period began, in epoch seconds.
+        count: messages completed in it.
+        estimate: the rate that is believed.
+    """
     index = round((start_at - received.start_at) / received.period_s)
     if not 0 <= index < len(received.counts) or received.counts[index] <= 0.0:
         return False
-    return any(sample.held > 0.0 for sample in during) and not any(sample.visible > 0.0 for sample in during)
+    could = estimate.mean * received.period_s * _sum([sample.working for sample in during]) / len(during)
+    if count < (1.0 - CLEAR) * could or any(sample.visible > 0.0 for sample in during):
+        return False
+    return any(sample.held > 0.0 for sample in during)
 
 
-def tried_faster(evidence: tuple[float, float], period_s: float) -> tuple[float, float]:
-    """Completed messages and their unit-seconds after one more such period: what was an hour ago may be tried again."""
-    return evidence[0], evidence[1] * (1.0 - period_s / REMEMBERED_S)
+def tried_faster(count: float, estimate: Estimate) -> tuple[float, float]:
+    """Completed messages and their unit-seconds after one more such period: as if units were a quarter faster in it.
+
+    What was known before counts as few messages: it was learned of messages in flight, while more were than at work.
+    """
+    return weighed(count, count / ((1.0 + CLEAR) * estimate.mean), (FOUNDED, FOUNDED / estimate.mean), None)
