@@ -12,7 +12,7 @@ hour, or twelve. Who is at work shows no longer in the count in flight then; Lit
 That needs the service rate, and so the rate must not be learned of the count in flight, or each would follow the other.
 While messages are held, or more are in flight than units work on, it is learned only while messages wait for all
 units. Where none wait although units complete about all that they could, they may be faster than is believed: the rate
-is believed to be higher, by degrees, until messages wait. And what a unit was seen to hold is believed neither then.
+is believed to be higher, by degrees, until messages wait. Nor is it learned then what a unit holds (`prefetch`).
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 """
