@@ -237,6 +237,7 @@ def test_work_when_fewer_units_complete_what_is_completed(received, completed, h
         ((a_sample(9, held=5.0), a_sample(9)), 3, 18.0, False),
         ((a_sample(9, held=5.0), a_sample(9)), -1, 18.0, False),
         ((a_sample(9, held=5.0), a_sample(9)), 2, 17.0, False),  # units had time left
+        ((a_sample(9, held=5.0, working=0.0), a_sample(9, working=0.0)), 2, 0.0, False),
         ((a_sample(9, held=5.0), a_sample(9, visible=1.0)), 2, 18.0, False),
         ((a_sample(9),), 2, 18.0, False),
     ],

@@ -173,7 +173,7 @@ def may_be_faster(
         estimate: the rate that is believed.
     """
     index = round((start_at - received.start_at) / received.period_s)
-    if not 0 <= index < len(received.counts) or received.counts[index] <= 0.0:
+    if not 0 <= index < len(received.counts) or received.counts[index] <= 0.0 or count <= 0.0:
         return False
     could = estimate.mean * received.period_s * _sum([sample.working for sample in during]) / len(during)
     if count < (1.0 - CLEAR) * could or any(sample.visible > 0.0 for sample in during):
