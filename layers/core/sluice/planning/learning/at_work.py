@@ -23,6 +23,7 @@ from sluice.planning.learning.significance import CLEAR, GAPS, LIKELY, RECENT, R
 from sluice.planning.learning.undone import (
     RECEIVED_AT_ONCE,
     are_beyond_batches,
+    at_most_per_s,
     beyond_work,
     left_undone,
     received_within,
@@ -224,7 +225,7 @@ def _completed_per_s(deleted: Series | None, received: History) -> float:
     span_s = RECENT * received.period_s
     since = () if deleted is None else deleted.since(received.end_at - span_s)
     done = sum(count for at, count in since if at < received.end_at)
-    return (done + LIKELY * sqrt(done)) / span_s
+    return at_most_per_s(done, span_s)
 
 
 def not_received(received: History, there: float, takes_s: float) -> float:

@@ -126,6 +126,11 @@ def received_within(received: History, seconds: float) -> float:
     return taken
 
 
+def at_most_per_s(done: float, seconds: float) -> float:
+    """Messages a second at most where `done` were completed in so many seconds: by chance it was fewer than usual."""
+    return (done + LIKELY * sqrt(done)) / seconds
+
+
 def _sum(counts: Sequence[float]) -> float:
     total: float = sum(counts)  # without the type the compiler takes it to be whole
     return total
@@ -152,7 +157,7 @@ def hides_work(
     undone = taken - _sum(completed.counts) - COUNT_ERROR * taken
     if undone <= 0.0:
         return False
-    completing = (newest + LIKELY * sqrt(newest)) / (RECENT * received.period_s) / estimate.mean
+    completing = at_most_per_s(newest, RECENT * received.period_s) / estimate.mean
     each = (1.0 + CLEAR) * places
     most = completing if undone > each * completing else inf
     return any(sample.steady and sample.in_flight > each * min(sample.working, most) for sample in during)
