@@ -137,6 +137,7 @@ def rules() -> tuple[Rule, ...]:
             for code, says in (
                 (ReasonCode.NOTHING_RECEIVED, "launch no more where nothing is received"),
                 (ReasonCode.LAUNCH_HANGS, "launch another instead of one that hangs"),
+                (ReasonCode.SPARE_LAUNCHES, "launch others beside those needed where launches fail"),
                 (ReasonCode.LAUNCH_FAILED, "launch one at a time while launches fail"),
                 (ReasonCode.SHORT_LIVED, "launch one each half hour while units end at once"),
             )

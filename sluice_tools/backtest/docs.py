@@ -120,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         found = cases(study, options.jobs, simulates=whole)
         judged = verdicts(study)
-        with_failures = failing(found, cache, options.jobs, simulates=whole)
+        with_failures = failing(found, study, options.jobs, simulates=whole)
     except KeyboardInterrupt:
         console.print(f"Interrupted. The results so far are in {options.runs}; the same command resumes.")
         return INTERRUPTED

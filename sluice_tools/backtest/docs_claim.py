@@ -6,7 +6,7 @@ from sluice_tools.backtest.docs_results import LATE_PROMISED, NEAR, SPARE_S, mar
 from sluice_tools.backtest.report import geometric_mean
 from sluice_tools.backtest.runs import Run
 from sluice_tools.backtest.study import GRIDS, settings
-from sluice_tools.backtest.verdicts import NEEDED, SEEDS, WHOLE, SeedRuns, Verdict
+from sluice_tools.backtest.verdicts import NEEDED, SEEDS, SEEDS_NAMED, WHOLE, SeedRuns, Verdict
 
 
 def claim(verdicts: Sequence[Verdict]) -> str:
@@ -27,13 +27,12 @@ def claim(verdicts: Sequence[Verdict]) -> str:
 def _how(verdicts: Sequence[Verdict]) -> str:
     traces, worlds = len({each.trace for each in verdicts}), len({each.world for each in verdicts})
     wanted = sum(len(settings(name)) for name in GRIDS)
-    seeds = f"{', '.join(map(str, SEEDS[:-1]))} and {SEEDS[-1]}"
     text = (
         f"Sluice is compared in {len(verdicts)} cases ({traces} traces in {worlds} worlds) with {wanted} settings of"
-        f" {len(GRIDS)} peers, each chosen in hindsight, with the seeds {seeds}. A case is *lost* where one setting"
-        f" is cheaper and no later than Sluice with at least {NEEDED} of {len(SEEDS)} seeds. All settings are tried"
-        f" with the seeds {' and '.join(map(str, WHOLE))}, and with seed {SEEDS[-1]} those that were better with one of"
-        " these."
+        f" {len(GRIDS)} peers, each chosen in hindsight, with the seeds {SEEDS_NAMED}. A case is *lost* where one"
+        f" setting is cheaper and no later than Sluice with at least {NEEDED} of {len(SEEDS)} seeds. All settings are"
+        f" tried with the seeds {' and '.join(map(str, WHOLE))}, and with seed {SEEDS[-1]} those that were better with"
+        " one of these."
     )
     missing = sum(each.missing for each in verdicts)
     return text if not missing else f"{text} **{missing:,} of these settings are not tried yet.**"

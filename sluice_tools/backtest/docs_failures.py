@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from sluice_tools.backtest.docs_results import LATE_PROMISED, SPARE_S, Case, World, markdown, setting, share
+from sluice_tools.backtest.docs_study import Place, Study
 from sluice_tools.backtest.report import geometric_mean
-from sluice_tools.backtest.result_cache import ResultCache
 from sluice_tools.backtest.runs import Run
 from sluice_tools.backtest.study import Task, best, run_tasks
+from sluice_tools.backtest.verdicts import SEEDS_NAMED
 
 # Shares of launches that fail, with the largest share of messages that may be late where a target can be met.
 LATE_MOST: Mapping[float, float] = {0.01: 0.001, 0.05: 0.002, 0.2: 0.01}
@@ -22,41 +24,44 @@ class Failing:
 
     world: World
     failure: float
-    ours: Pair
+    ours: Sequence[Pair]  # by seed
     peer: Pair | None  # the best peer without failures; None where its run is not known
 
 
-def failing(found: Sequence[Case], cache: ResultCache, jobs: int | None, *, simulates: bool) -> list[Failing]:
+def failing(found: Sequence[Case], study: Study, jobs: int | None, *, simulates: bool) -> list[Failing]:
     """Every case whose target can be met, with each share of failing launches. Sluice's own missing runs are made.
 
     Args:
-        found: every case without failures.
-        cache: the runs so far.
+        found: every case without failures, with the first seed.
+        study: the same cases with each seed, with Sluice's runs.
         jobs: processes.
         simulates: make missing runs of peers too.
     """
-    in_time = [case for case in found if case.world[0] >= case.world[1] + SPARE_S]
-    wanted = [(case, failure) for failure in LATE_MOST for case in in_time]
-    ours = run_tasks([_task(case, failure, "sluice") for case, failure in wanted], jobs, cache)
-    best_peers = {id(case): _best_peer(case) for case in in_time}
-    tasks = [
-        _task(case, failure, setting(peer)) for case, failure in wanted if (peer := best_peers[id(case)]) is not None
-    ]
+    in_time = [place for place, case in enumerate(found) if case.world[0] >= case.world[1] + SPARE_S]
+    wanted = [(place, failure) for failure in LATE_MOST for place in in_time]
+    tasks = [_task(places[place], failure, "sluice") for place, failure in wanted for places in study.by_seed]
+    runs = iter(run_tasks(tasks, jobs, study.cache))
+    best_peers = {place: _best_peer(found[place]) for place in in_time}
     if simulates:
-        run_tasks(tasks, jobs, cache)
+        peers = [(place, failure, best_peers[place]) for place, failure in wanted]
+        tasks = [_task(study.by_seed[0][place], failure, setting(peer)) for place, failure, peer in peers if peer]
+        run_tasks(tasks, jobs, study.cache)
     made = []
-    for (case, failure), our in zip(wanted, ours, strict=True):
-        before, after = best_peers[id(case)], None
-        if before is not None:
-            task = _task(case, failure, setting(before))
-            after = cache.find(task.trace, task.spec, task.conditions)
-        pair = None if before is None or after is None else (before, after)
-        made.append(Failing(case.world, failure, (case.ours, our), pair))
+    for place, failure in wanted:
+        ours = [(before[place], next(runs)) for before in study.ours]
+        peer, after = best_peers[place], None
+        if peer is not None:
+            task = _task(study.by_seed[0][place], failure, setting(peer))
+            after = study.cache.find(task.trace, task.spec, task.conditions)
+        made.append(
+            Failing(found[place].world, failure, ours, None if peer is None or after is None else (peer, after))
+        )
     return made
 
 
-def _task(case: Case, failure: float, spec: str) -> Task:
-    return Task(case.trace, spec, replace(case.conditions, launch_failure=failure), figures_only=True)
+def _task(place: Place, failure: float, spec: str) -> Task:
+    trace, conditions = place
+    return Task(trace, spec, replace(conditions, launch_failure=failure), figures_only=True)
 
 
 def _best_peer(case: Case) -> Run | None:
@@ -86,33 +91,39 @@ def failures(found: Sequence[Failing]) -> str:
     for world in dict.fromkeys(each.world for each in found):
         for failure in LATE_MOST:
             here = [each for each in found if (each.world, each.failure) == (world, failure)]
-            ours, peers = [each.ours for each in here], [each.peer for each in here if each.peer is not None]
+            ours, peers = [each.ours for each in here], [[each.peer] for each in here if each.peer is not None]
             rows.append((f"{world[0]:g} s, {world[1]:g} s", f"{failure:.0%}", *_figures(ours), *_figures(peers)))
             goals.append(_goal(world, failure, ours))
     text = (
         "*Sluice* and *peers* are costs with failures, as geometric means over the traces, *without failures* is the"
-        " same without, and *late* is the worst share of late messages on a trace. For each trace the peer is the"
+        " same without, and *late* is the share of late messages on the trace in which it is highest. Sluice's figures"
+        f" are means of the seeds {SEEDS_NAMED}, the peers' are those of the first. For each trace the peer is the"
         " setting that is cheapest where no launch fails, of all that are no later than Sluice or at most"
         f" {LATE_PROMISED:.1%} late. A launch that fails is known to have failed after its boot, and the next takes"
         " another boot. Both take as long as the target wait at 120 s and 60 s, and longer at 300 s and 180 s. So where"
-        " a message waits for a launch of its own and that launch fails, the target cannot be met: in `flight_schedule`"
-        " most do, since each message takes 300 s."
+        " a message waits for a launch of its own and that launch fails, it is late unless another was launched beside"
+        " it. In `flight_schedule` most do, since each message takes 300 s."
     )
     return "\n\n".join(["## Where launches fail", text, markdown(rows, "lrrrrrrr"), "\n".join(goals)])
 
 
-def _figures(pairs: Sequence[Pair]) -> tuple[str, str, str]:
-    if not pairs:
+def _figures(traces: Sequence[Sequence[Pair]]) -> tuple[str, str, str]:
+    if not traces:
         return "", "", ""
-    before, after = (geometric_mean(pair[place].cost_ratio for pair in pairs) for place in (0, 1))
-    return f"{after:.3f}", f"{before:.3f}", share(max(after.late_fraction for _, after in pairs))
+    before, after = (geometric_mean(pair[place].cost_ratio for pairs in traces for pair in pairs) for place in (0, 1))
+    return f"{after:.3f}", f"{before:.3f}", share(max(_late(pairs) for pairs in traces))
 
 
-def _goal(world: World, failure: float, ours: Sequence[Pair]) -> str:
-    late = max(after.late_fraction for _, after in ours)
+def _late(pairs: Sequence[Pair]) -> float:
+    """The share of late messages with failures, as the mean of the seeds."""
+    return fmean(after.late_fraction for _, after in pairs)
+
+
+def _goal(world: World, failure: float, ours: Sequence[Sequence[Pair]]) -> str:
+    late = max(_late(pairs) for pairs in ours)
     most = LATE_MOST[failure]
-    later = [f"{run.trace} {share(run.late_fraction)}" for _, run in ours if run.late_fraction > most]
-    ratio = geometric_mean(after.cost_ratio / before.cost_ratio for before, after in ours)
+    later = [f"{pairs[0][1].trace} {share(_late(pairs))}" for pairs in ours if _late(pairs) > most]
+    ratio = geometric_mean(after.cost_ratio / before.cost_ratio for pairs in ours for before, after in pairs)
     kept = late <= most and ratio <= COST_MOST
     return (
         f"* Goals at {world[0]:g} s and {world[1]:g} s with {failure:.0%} failing: at most {most:.1%}"

@@ -15,6 +15,7 @@ from sluice_tools.backtest.runs import Run
 from sluice_tools.backtest.study import better_than
 
 SEEDS = (1, 2, 3)
+SEEDS_NAMED = f"{', '.join(map(str, SEEDS[:-1]))} and {SEEDS[-1]}"
 NEEDED = 2  # seeds with which a setting must be better
 WHOLE = SEEDS[: len(SEEDS) - NEEDED + 1]  # those with which every setting runs
 

@@ -36,6 +36,7 @@ PLACES = {
     "under_way": ("launches", "under_way"),
     "came_at": ("launches", "came_at"),
     "short_lived": ("launches", "short_lived"),
+    "failing": ("launches", "failing"),
     "batches": ("batches", "expected"),
     "returned": ("redeliveries", "history"),
     "carry": ("redeliveries", "carry"),

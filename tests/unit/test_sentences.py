@@ -19,6 +19,9 @@ CALM = watched(NINE, (500.0, 0))
 MEASURED = a_memory(rate=Estimate(1.0, 100.0, NINE - 60), to_service=Estimate(60.0, 8.0, NINE - 60))
 ZEROS = Series(60.0, tuple((NINE - 1800.0 + 60.0 * minute, 0.0) for minute in range(27)))
 OTHERS = ControlMemory((1, 1), (NINE - 900.0, NINE - 500.0, NINE - 20.0), left_to_other=(NINE - 20.0, 1))
+SLOW_FLEET = a_fleet(hints={"seconds_per_message": 300, "lead_time_s": 60})
+FAILING = a_memory(to_service=Estimate(60.0, 8.0, NINE - 60), failing=Estimate(0.2, 60.0, NINE - 60))
+OFTEN = Estimate(0.5, 60.0, NINE - 60)
 LATE = 8 * 3600.0  # instance-hours that are spent, in seconds
 
 
@@ -49,6 +52,11 @@ def taking_few(waiting: float, in_flight: float, working: int):
 def enough(units: float, more: float, ago_s: float = 120.0, **fields: object):
     """So many units were enough, and more did no more."""
     return changed(MEASURED, enough=Enough(units, NINE - ago_s, more, **fields))
+
+
+def waiting_long(waiting: float):
+    """Messages that wait for so long that a later launch would be too late for them, and nothing is in service."""
+    return seen(NINE, a_queue(NINE, waiting, oldest_s=45, per_minute=(1.0,) * 10), a_group(NINE))
 
 
 def at_rest(working: int = 6, in_flight: float = 0, **queue: object):
@@ -140,6 +148,8 @@ SCENES: list[tuple[ReasonCode, Decision]] = [
     (ReasonCode.LAUNCH_HANGS, decide(a_burst(1, 0, launching=(3000.0,)), a_fleet(), MEASURED)),
     (ReasonCode.LAUNCH_HANGS, decide(a_burst(420, 0, launching=(3000.0, 300.0)), a_fleet(), MEASURED)),
     (ReasonCode.LAUNCH_HANGS, decide(a_burst(420, 0, launching=(3000.0, 300.0, 250.0, 200.0)), a_fleet(), MEASURED)),
+    (ReasonCode.SPARE_LAUNCHES, decide(waiting_long(1), SLOW_FLEET, FAILING)),
+    (ReasonCode.SPARE_LAUNCHES, decide(waiting_long(1), SLOW_FLEET, changed(FAILING, failing=OFTEN))),
     (ReasonCode.SHORT_LIVED, decide(a_burst(), a_fleet(), changed(MEASURED, short_lived=(4, NINE - 60.0, 1.0)))),
     (ReasonCode.SHORT_LIVED, decide(a_burst(), a_fleet(), changed(MEASURED, short_lived=(12, NINE - 2400.0, 1.0)))),
     (

@@ -128,6 +128,12 @@ def _launches() -> list[World]:
     return [
         *failing,
         World(
+            "failing-launches-long",
+            "A fifth of the launches fail, and each message takes 300 s.",
+            steady(15, 0.7),
+            _of(300.0, launch_failure=0.2),
+        ),
+        World(
             "dies-young",
             "For two hours instances die 30 s after they came into service, before any message is done.",
             steady(5, 15.0),

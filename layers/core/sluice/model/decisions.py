@@ -30,6 +30,7 @@ class ReasonCode(StrEnum):
     BUDGET = "budget"
     COLD_START = "cold-start"  # nothing was completed yet: scale out by degrees
     LAUNCH_HANGS = "launch-hangs"  # launches that are under way for several lead times
+    SPARE_LAUNCHES = "spare-launches"  # launches beside those needed, since some fail
     STEP = "step"  # largest step
     LAUNCH_FAILED = "launch-failed"  # launches that failed in a row
     SHORT_LIVED = "short-lived"  # launches that came into service and did not live

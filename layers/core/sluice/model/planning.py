@@ -203,6 +203,7 @@ class LaunchMemory:
     young: tuple[tuple[str, float], ...] = ()  # (instance id, in service since) for less than a lead time
     # (launches in a row that did not live for a lead time, when the last ended, capacity units in service then)
     short_lived: tuple[int, float, float] = (0, 0.0, 0.0)
+    failing: Estimate | None = None  # share of the launches that ticks saw under way and that never came
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,12 @@ class Required:
     by_queue: tuple[tuple[QueueDemand, int], ...] = ()  # of a shared fleet: each queue consumed, and what it asks for
     deadlines: Sequence[Knot] = ()  # D(t) of a single queue
 
+    def due_by(self, t: float) -> float:
+        """Messages that must be started within `t` seconds, of all queues together."""
+        if self.by_queue:
+            return sum([due_by(demand.deadlines, t) for demand, _ in self.by_queue])
+        return due_by(self.deadlines, t) if self.deadlines else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Waits:

@@ -1,8 +1,10 @@
 """Limits for launches that come to nothing: they fail, hang, or do not live.
 
-A launch is a trial whose result is known a lead time later. One that fails now and then is launched again by the group
-and means nothing. Four in a row, with none that came into service since, mean that launching does not work, and are no
-reason to launch more:
+A launch is a trial whose result is known a lead time later. One that fails is launched again by the group. Where that
+would be too late for a message, others are launched beside it: as many as fail but for one case in 25.
+
+Four in a row, with none that came into service since, mean that launching does not work, and are no reason to launch
+more:
 
     failed         one unit more than is in service is asked for at a time, as a probe: what never was costs nothing
     short-lived    in service for less than a lead time (or a minute, which is paid for): one is tried each half hour
@@ -12,12 +14,13 @@ reason to launch more:
 Once a launch comes into service, or lives, all that is needed is asked for again.
 """
 
-from math import ceil, floor
+from math import ceil, exp, floor, log, log1p
 
 from sluice.model.observed import LaunchFailure, Lifecycle, capacity
 from sluice.planning.assessment import Assessment
-from sluice.planning.launch_cost import lived_s
-from sluice.planning.learning.significance import RECENT_S
+from sluice.planning.deadlines import TINY
+from sluice.planning.launch_cost import lived_s, patience_s
+from sluice.planning.learning.significance import FOUNDED, RECENT_S, RISK
 from sluice.planning.wish import Wish, ceiling
 from sluice.wording import count, duration, seconds_or_longer
 
@@ -47,6 +50,48 @@ def launch_hangs(tick: Assessment, wish: Wish) -> str | None:
     if wish.want <= tick.current:
         return f"not counting on {'those that hang' if several else 'the one that hangs'}: {late}"
     return f"launching {'others' if several else 'another'} instead: {late}"
+
+
+def spare_launches(tick: Assessment, wish: Wish) -> str | None:
+    """Launch as many more as may fail, for messages for which what is launched later is too late.
+
+    Each of these messages begins in the unit that is launched for it, or in the next that is done with another message.
+    """
+    failing, supply = tick.memory.launches.failing, tick.supply
+    if failing is None or failing.mean <= 0.0:
+        return None
+    due = min(tick.waiting, tick.required.due_by(tick.lead_s + patience_s(tick.timing))) / supply.places
+    launches = min(tick.need - floor(supply.working), ceil(due - TINY))
+    if launches <= 0:
+        return None
+    share = failing.mean * failing.weight / (failing.weight + FOUNDED)
+    none_done = exp(-supply.working * tick.rate_per_s * tick.lead_s)
+    spares = _failing(launches, share, none_done)
+    least = floor(supply.working) + launches + spares
+    if due * supply.places <= tick.required.due_by(tick.lead_s) + TINY:
+        least = min(least, tick.current)  # a launch helps none of them any more: only what is under way is kept
+    if not spares or not wish.raise_to(least):
+        return None
+    failed = max(1, round(failing.mean * failing.weight))
+    lately = f"{failed} of {failing.weight:.0f} failed lately, and another launch would come too late"
+    return f"adding {tick.units(spares)} for launches that may fail: {lately}"
+
+
+def _failing(launches: int, share: float, chance: float) -> int:
+    """How many launches fail before so many succeed, but for one case in 25 in which it matters.
+
+    Args:
+        launches: how many must succeed, at least 1.
+        share: the share of launches that fails, above 0 and below 1.
+        chance: how likely a launch that is missing makes a message late.
+    """
+    failures, log_of_these = 0, launches * log1p(-share)
+    more = 1.0 - exp(log_of_these)
+    while chance * more > RISK:
+        failures += 1
+        log_of_these += log(share * (launches + failures - 1) / failures)
+        more -= exp(log_of_these)
+    return failures
 
 
 def launch_failed(tick: Assessment, wish: Wish) -> str | None:

@@ -20,7 +20,7 @@ from sluice.planning.deadlines import TINY
 from sluice.planning.demand import value
 from sluice.planning.evidence import held_messages, idle_units, no_gain
 from sluice.planning.launch_cost import MINIMUM_BILLING_S, apart_s, response_s, soonest_lead_s
-from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived
+from sluice.planning.launch_limits import launch_failed, launch_hangs, short_lived, spare_launches
 from sluice.planning.learning.forecasting import DAY_S, HOUR_S
 from sluice.planning.learning.periodic_batches import is_of_batch
 from sluice.planning.learning.significance import CLEAR, MOST_ERRORS, TWICE
@@ -302,6 +302,7 @@ LIMITS: tuple[tuple[ReasonCode, Limit], ...] = (
     (ReasonCode.BUDGET, budget),
     (ReasonCode.COLD_START, cold_start),
     (ReasonCode.LAUNCH_HANGS, launch_hangs),
+    (ReasonCode.SPARE_LAUNCHES, spare_launches),
     (ReasonCode.STEP, step),
     (ReasonCode.LAUNCH_FAILED, launch_failed),
     (ReasonCode.SHORT_LIVED, short_lived),

@@ -1,4 +1,4 @@
-"""Whether launches live: units that came into service and ended within a lead time, in a row.
+"""Whether launches live: how many fail, and how many units in a row ended within a lead time of coming into service.
 
 An instance that is gone although its group had no reason to take one away has ended by itself: its machine failed, its
 consumer ended it, or a health check did. The group launches another at once, so a fleet whose instances all end soon
@@ -10,6 +10,8 @@ from math import ceil
 from sluice.model.frozen import replace
 from sluice.model.observed import GroupReading, Lifecycle, capacity
 from sluice.model.planning import LaunchMemory, QueueSample
+from sluice.planning.learning.forecasting import blend
+from sluice.planning.learning.significance import KNOWN_WELL
 
 
 def learn_lives(
@@ -47,8 +49,7 @@ def learn_lives(
             young.setdefault(name, at)
         elif state is not Lifecycle.LAUNCHING and not _is_reported(group, before.at):
             ended += 1
-    # What was there beyond what is desired now, the group has taken away.
-    ended -= max(0, ceil(before.working + len(under_way) - group.desired))
+    ended -= _taken_away(under_way, before, group)
     run = memory.short_lived
     if any(at - since >= alive_s for since in young.values()):
         run = (0, 0.0, 0.0)
@@ -56,6 +57,42 @@ def learn_lives(
         run = (run[0] + ended, at, capacity(group.instances, Lifecycle.IN_SERVICE))
     still = tuple((name, since) for name, since in young.items() if at - since < alive_s)
     return replace(memory, young=still, short_lived=run)
+
+
+def learn_failing(
+    memory: LaunchMemory,
+    under_way: tuple[tuple[str, float], ...],
+    before: QueueSample | None,
+    group: GroupReading,
+    at: float,
+) -> LaunchMemory:
+    """Learn which share of the launches fails, of those that ticks see under way.
+
+    What AWS refuses at once is never seen under way. It is no loss of time, since the group launches another at once.
+
+    Args:
+        memory: what was known before.
+        under_way: the launches that the tick before saw under way.
+        before: the sample of the tick before.
+        group: as read now.
+        at: epoch seconds of the snapshot.
+    """
+    if before is None or not under_way:
+        return memory
+    there = {each.id: each.state for each in group.instances if each.healthy}
+    states = [there.get(name) for name, _ in under_way]
+    came = states.count(Lifecycle.IN_SERVICE)
+    gone = len(states) - came - states.count(Lifecycle.LAUNCHING) - _taken_away(under_way, before, group)
+    failing = memory.failing
+    for outcome, launches in ((0.0, came), (1.0, gone)):
+        for _ in range(launches):
+            failing = blend(failing, outcome, at, KNOWN_WELL)
+    return memory if failing is memory.failing else replace(memory, failing=failing)
+
+
+def _taken_away(under_way: tuple[tuple[str, float], ...], before: QueueSample, group: GroupReading) -> int:
+    """What was there beyond what is desired now: the group has taken it away."""
+    return max(0, ceil(before.working + len(under_way) - group.desired))
 
 
 def _is_reported(group: GroupReading, since: float) -> bool:

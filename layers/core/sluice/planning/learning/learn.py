@@ -39,7 +39,7 @@ from sluice.planning.learning import poison, redeliveries, safety_margin
 from sluice.planning.learning.at_work import learn_held, looked_s, share_at_work, with_held
 from sluice.planning.learning.count_filter import follow
 from sluice.planning.learning.forecasting import DAY_S, forecast, lately, learn_arrivals, usual
-from sluice.planning.learning.launch_lives import learn_lives
+from sluice.planning.learning.launch_lives import learn_failing, learn_lives
 from sluice.planning.learning.lead_time import lead_time, learn_lead_time, learn_reported
 from sluice.planning.learning.periodic_batches import beside_batches, learn_batches
 from sluice.planning.learning.prefetch import at_once, learn_prefetch, unbegun_s
@@ -257,7 +257,9 @@ def _learn_from_group(
         samples = with_held(samples, returned.held)
     launches = learn_lead_time(learned.launches, before.samples, queue, group, timing=timing, at=at)
     newest = before.samples[-1] if before.samples else None
-    launches = learn_lives(launches, before.launches.under_way, newest, group, alive_s=lived_s(known.lead_s), at=at)
+    under_way = before.launches.under_way
+    launches = learn_lives(launches, under_way, newest, group, alive_s=lived_s(known.lead_s), at=at)
+    launches = learn_failing(launches, under_way, newest, group, at)
     return replace(
         learned,
         learned_at=at,
