@@ -60,6 +60,8 @@ def spare_launches(tick: Assessment, wish: Wish) -> str | None:
     failing, supply = tick.memory.launches.failing, tick.supply
     if failing is None or failing.mean <= 0.0:
         return None
+    if supply.places <= tick.rate_per_s * (tick.waits.wait_s - tick.lead_s):
+        return None  # a unit that comes is done with one message in time for another: it makes up for one that fails
     due = min(tick.waiting, tick.required.due_by(tick.lead_s + patience_s(tick.timing))) / supply.places
     launches = min(tick.need - floor(supply.working), ceil(due - TINY))
     if launches <= 0:
