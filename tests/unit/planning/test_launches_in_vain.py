@@ -205,6 +205,33 @@ def test_launch_when_it_hangs() -> None:
     assert hanging(3000.0, waiting=0).want == 0
 
 
+@pytest.mark.parametrize(
+    ("working", "hangs", "in_flight", "needed_ago", "want"),
+    [
+        (1, 1, 0, (12.0, 1), 2),  # needed within the window
+        (1, 1, 1, (500.0, 0), 2),  # its message is not completed yet
+        (1, 1, 0, (500.0, 0), 0),  # nothing is left to do: all go
+        (5, 2, 3, (500.0, 0), 5),  # three are busy
+        (5, 2, 0, (12.0, 4), 6),
+    ],
+)
+def test_scale_in_while_launches_hang(working: int, hangs: int, in_flight: int, needed_ago, want: int) -> None:
+    """A group takes what is in service first: of what stays, launches that hang are no part.
+
+    Taken for one, a launch that hangs for 50 minutes had the only instance that works taken away after each message.
+    """
+    memory = a_memory(
+        rate=Estimate(0.02, 100.0, NOW - 60.0),
+        needs=((NOW - needed_ago[0], needed_ago[1]),),
+        needs_since=NOW - 600.0,
+        needs_until=NOW - 10.0,
+        to_service=LEAD,
+    )
+    group = a_group(NOW, working, launching=tuple(600.0 + 60.0 * place for place in range(hangs)))
+    decision = decide(seen(NOW, a_queue(NOW, 0, in_flight), group), FLEET, memory)
+    assert decision.want == want
+
+
 def test_launches_when_all_hang() -> None:
     """Four that hang are no reason to launch a fifth; one that came into service since is."""
     stuck = hanging(3000.0, 2000.0, 1000.0, 900.0)

@@ -82,7 +82,7 @@ def _no_more(tick: Assessment, wish: Wish, enough: Enough) -> str:
 
 def held_messages(tick: Assessment, wish: Wish) -> str | None:
     """Keep one unit for messages that nobody works on: their consumers are gone, or wait to try again."""
-    if wish.want >= 1 or tick.held < 1.0 or tick.unfinished - tick.held >= 1.0 or not wish.raise_to(1):
+    if wish.want >= 1 or tick.held < 1.0 or tick.unfinished - tick.held >= 1.0 or not wish.keep(tick, 1):
         return None
     were = "was" if round(tick.held) == 1 else "were"
     held = f"{count(tick.held, 'message')} in flight {were} received longer ago than a message takes"

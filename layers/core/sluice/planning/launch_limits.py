@@ -31,9 +31,10 @@ MESSAGE_MAX = 120  # characters of AWS's own message that a sentence has room fo
 def launch_hangs(tick: Assessment, wish: Wish) -> str | None:
     """Launch another in the stead of one that hangs, which is part of what is desired; not of four in a row."""
     hung = tick.supply.hung
+    wish.hung = ceil(sum([units for _, units in hung]))
     if not hung or tick.need == 0:
         return None
-    wish.raise_to(wish.want + ceil(sum(units for _, units in hung)))
+    wish.raise_to(wish.want + wish.hung)
     several = len(hung) > 1
     under_way = (
         f"{count(len(hung), 'instance')} {'have been launching for up to' if several else 'has been launching for'}"
@@ -69,7 +70,7 @@ def spare_launches(tick: Assessment, wish: Wish) -> str | None:
     share = failing.mean * failing.weight / (failing.weight + FOUNDED)
     none_done = exp(-supply.working * tick.rate_per_s * tick.lead_s)
     spares = _failing(launches, share, none_done)
-    least = floor(supply.working) + launches + spares
+    least = floor(supply.working) + launches + spares + wish.hung
     if due * supply.places <= tick.required.due_by(tick.lead_s) + TINY:
         least = min(least, tick.current)  # a launch helps none of them any more: only what is under way is kept
     if not spares or not wish.raise_to(least):

@@ -134,7 +134,7 @@ def stabilization_window(tick: Assessment, wish: Wish) -> str | None:
         further = " further" if wish.want < tick.current else ""  # evidence allows no more
         return f"not scaling in{further} yet: the need is known for {known}"
     highest = max((needed for at, needed in _lasting(tick) if at >= tick.now - window_s), default=0)
-    if wish.raise_to(min(tick.current, highest)):
+    if wish.keep(tick, highest):
         verb = "was" if highest == 1 else "were"
         return f"{tick.units(highest)} {verb} needed within the stabilization window of {seconds_or_longer(window_s)}"
     return None
@@ -165,10 +165,10 @@ def scale_in_floor(tick: Assessment, wish: Wish) -> str | None:
         waits = f"{count(tick.waiting, 'message')} {is_are(tick.waiting)} waiting"
         return f"keeping one {tick.unit} in service: {waits} and the next launch is not in service yet"
     stays = not tick.waits.patient and tick.stays
-    if stays and wish.raise_to(min(tick.current, ceil(_may_be_busy(tick) - TINY))):
+    if stays and wish.keep(tick, ceil(_may_be_busy(tick) - TINY)):
         return f"keeping {tick.units(wish.want)}: so much may be busy before a new launch could help"
     why = _why_not_zero(tick) if wish.want < 1 else None
-    return f"keeping one {tick.unit}: {why}" if why is not None and wish.raise_to(1) else None
+    return f"keeping one {tick.unit}: {why}" if why is not None and wish.keep(tick, 1) else None
 
 
 def _may_be_busy(tick: Assessment) -> float:
@@ -213,7 +213,7 @@ def busy_capacity(tick: Assessment, wish: Wish) -> str | None:
     busy = max(busy, floor(steady_per_s / per_s + TINY))
     if places / per_s > busy_s:
         busy = max(busy, ceil(at_work / places - TINY))  # none of them is done by then
-    if wish.raise_to(min(tick.current, busy)):
+    if wish.keep(tick, busy):
         return f"keeping {tick.units(wish.want)}: {_work_there(tick, lately_per_s)}"
     return None
 
