@@ -212,7 +212,8 @@ def test_nothing_is_lost_when_upgraded_amid_a_drain_and_a_redrive(
     launched = time.time()
     launch = TimedLaunch(instance, launched - 5, launched - 2, launched - 1, launched)
     ports.ledger.planner_state.note_launch(FLEET, launch)  # as the drainer does when a consumer reports
-    eventually(lambda: ports.ledger.planner_state.memory(FLEET).launches.reported)
+    # The planner reads such notes at the first tick of a minute, and each tick takes time of its own.
+    eventually(lambda: ports.ledger.planner_state.memory(FLEET).launches.reported, within_s=150.0)
     assert consume(deployed) == ["work"]
 
     bodies = [f"order {number}" for number in range(COUNT)]

@@ -29,12 +29,16 @@ ONE_IN_FIVE = Estimate(0.2, 60.0, NOW - 600.0)
 
 
 def learned(
-    group: GroupReading, *under_way: str, memory: LaunchMemory | None = None, working: float = 3.0
+    group: GroupReading,
+    *under_way: str,
+    memory: LaunchMemory | None = None,
+    working: float = 3.0,
+    age_s: float = 60.0,
 ) -> Estimate | None:
     """The share that fails, after a tick that saw the group ten seconds after these launches were under way."""
     before = QueueSample(NOW - 10.0, 1.0, 0.0, working, True, 0.0)
-    launches = tuple((name, NOW - 60.0) for name in under_way)
-    return learn_failing(memory or LaunchMemory(), launches, before, group, NOW).failing
+    launches = tuple((name, NOW - age_s) for name in under_way)
+    return learn_failing(memory or LaunchMemory(), launches, before, group, hang_s=180.0, at=NOW).failing
 
 
 def test_share_when_launches_come_fail_or_go_on() -> None:
@@ -55,6 +59,15 @@ def test_share_when_the_group_gives_launches_up() -> None:
     one = learned(a_group(NOW, 3, desired=4), "i-gone", "i-away")
     assert one is not None
     assert one.weight == 1.0
+
+
+@pytest.mark.parametrize(("age_s", "counted"), [(180.0, False), (185.0, True), (195.0, False)])
+def test_share_when_a_launch_hangs(age_s: float, counted: bool) -> None:
+    """It counts as one that failed, once: at the tick that sees it hang, and not when it comes or ends."""
+    one = learned(a_group(NOW, 3, launching=(age_s,)), "i-new0", age_s=age_s)
+    assert one == (Estimate(1.0, 1.0, NOW) if counted else None)
+    for later in (a_group(NOW, 4), a_group(NOW, 3, desired=4)):
+        assert learned(later, "i-work3", age_s=3000.0) is None
 
 
 def test_share_when_aws_refuses_at_once() -> None:
@@ -115,7 +128,8 @@ def test_reason_when_launches_may_fail() -> None:
     """It says how many more, and of how many launches how many failed."""
     (sentence,) = [each.sentence for each in deciding().reasons if each.code is ReasonCode.SPARE_LAUNCHES]
     assert sentence == (
-        "adding 1 instance for launches that may fail: 12 of 60 failed lately, and another launch would come too late"
+        "adding 1 instance for launches that may fail: 12 of 60 failed or hung lately, "
+        "and another launch would come too late"
     )
 
 

@@ -14,7 +14,6 @@ from sluice.planning.launch_cost import (
     apart_s,
     is_batch,
     is_patient,
-    latest_lead_s,
     planned_wait_s,
     response_s,
     steadied,
@@ -22,10 +21,11 @@ from sluice.planning.launch_cost import (
     worth_staying,
 )
 from sluice.planning.learning import signal_quality
+from sluice.planning.learning.lead_time import hang_s
 from sluice.planning.learning.periodic_batches import Times, need_of_batches
 from sluice.planning.learning.significance import CLEAR, MOST_ERRORS, RISK, TWICE
 from sluice.planning.multi_queue import needs
-from sluice.planning.supply import HANG_LEADS, Supply, supply_of
+from sluice.planning.supply import Supply, supply_of
 from sluice.wording import count, duration
 
 WINDOW_SHARE = 0.25  # of a lead time: a mistake in scaling in can be mended in time; twice as much where it cannot
@@ -100,7 +100,7 @@ class Assessment:
     @property
     def hang_s(self) -> float:
         """A launch that is under way for longer hangs, in seconds."""
-        return HANG_LEADS * latest_lead_s(self.estimates)
+        return hang_s(self.estimates.lead_time, self.lead_s)
 
     @property
     def rate_per_s(self) -> float:
@@ -253,7 +253,7 @@ def _supply(
         timing=timing,
         patient=patient,
         lead_s=estimates.lead_s,
-        hang_s=HANG_LEADS * latest_lead_s(estimates),
+        hang_s=hang_s(estimates.lead_time, estimates.lead_s),
         now=now,
     )
 

@@ -35,11 +35,6 @@ def soonest_lead_s(estimates: Estimates) -> float:
     return estimates.lead_s / TWICE if estimates.lead_time.age_s is None else estimates.lead_s
 
 
-def latest_lead_s(estimates: Estimates) -> float:
-    """The lead time in seconds; where it was never measured, the most that it may be."""
-    return estimates.lead_s * TWICE if estimates.lead_time.age_s is None else estimates.lead_s
-
-
 def patience_s(timing: Timing) -> float:
     """For how many seconds a launch must be able to wait for its message, so that no forecast is needed."""
     return PATIENCE_TICKS * timing.tick_s

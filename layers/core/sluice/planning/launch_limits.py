@@ -1,7 +1,7 @@
 """Limits for launches that come to nothing: they fail, hang, or do not live.
 
 A launch is a trial whose result is known a lead time later. One that fails is launched again by the group. Where that
-would be too late for a message, others are launched beside it: as many as fail but for one case in 25.
+would be too late for a message, others are launched beside it: as many as fail or hang but for one case in 25.
 
 Four in a row, with none that came into service since, mean that launching does not work, and are no reason to launch
 more:
@@ -76,7 +76,7 @@ def spare_launches(tick: Assessment, wish: Wish) -> str | None:
     if not spares or not wish.raise_to(least):
         return None
     failed = max(1, round(failing.mean * failing.weight))
-    lately = f"{failed} of {failing.weight:.0f} failed lately, and another launch would come too late"
+    lately = f"{failed} of {failing.weight:.0f} failed or hung lately, and another launch would come too late"
     return f"adding {tick.units(spares)} for launches that may fail: {lately}"
 
 

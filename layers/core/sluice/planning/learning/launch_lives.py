@@ -64,9 +64,11 @@ def learn_failing(
     under_way: tuple[tuple[str, float], ...],
     before: QueueSample | None,
     group: GroupReading,
+    *,
+    hang_s: float,
     at: float,
 ) -> LaunchMemory:
-    """Learn which share of the launches fails, of those that ticks see under way.
+    """Learn which share of the launches fails, of those that ticks see under way; one that hangs has failed as well.
 
     What AWS refuses at once is never seen under way. It is no loss of time, since the group launches another at once.
 
@@ -75,16 +77,26 @@ def learn_failing(
         under_way: the launches that the tick before saw under way.
         before: the sample of the tick before.
         group: as read now.
+        hang_s: a launch that is under way for longer hangs, in seconds.
         at: epoch seconds of the snapshot.
     """
     if before is None or not under_way:
         return memory
     there = {each.id: each.state for each in group.instances if each.healthy}
-    states = [there.get(name) for name, _ in under_way]
-    came = states.count(Lifecycle.IN_SERVICE)
-    gone = len(states) - came - states.count(Lifecycle.LAUNCHING) - _taken_away(under_way, before, group)
+    came = failed = 0
+    gone = -_taken_away(under_way, before, group)
+    for name, began_at in under_way:
+        state = there.get(name)
+        if before.at - began_at > hang_s:
+            continue  # it has hung before, and was counted then
+        if state is Lifecycle.IN_SERVICE:
+            came += 1
+        elif state is not Lifecycle.LAUNCHING:
+            gone += 1
+        elif at - began_at > hang_s:
+            failed += 1
     failing = memory.failing
-    for outcome, launches in ((0.0, came), (1.0, gone)):
+    for outcome, launches in ((0.0, came), (1.0, failed + max(0, gone))):
         for _ in range(launches):
             failing = blend(failing, outcome, at, KNOWN_WELL)
     return memory if failing is memory.failing else replace(memory, failing=failing)

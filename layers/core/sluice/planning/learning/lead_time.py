@@ -13,6 +13,7 @@ from sluice.model.observed import GroupReading, Lifecycle, QueueReading
 from sluice.model.planning import LaunchMemory, Measure, QueueSample, TimedLaunch
 from sluice.model.timing import Timing
 from sluice.planning.learning.forecasting import blend
+from sluice.planning.learning.significance import TWICE
 from sluice.planning.supply import HANG_LEADS
 
 LEAD_WEIGHT_MAX = 8.0  # the last eight launches are remembered: an image or instance type may change
@@ -31,6 +32,16 @@ def lead_time(memory: LaunchMemory, fleet: Fleet, now: float) -> Measure:
     mean, deviation = (to_message.mean, to_message.deviation) if to_message is not None else (0.0, 0.0)
     age_s = max(0.0, now - to_service.at)
     return Measure(to_service.mean + mean, "measured", age_s, to_service.deviation + deviation)
+
+
+def hang_s(lead_time: Measure, lead_s: float) -> float:
+    """A launch under way for longer hangs, in seconds; a lead time that was never measured may be twice as long.
+
+    Args:
+        lead_time: measured, or a hint.
+        lead_s: the lead time to plan with, in seconds.
+    """
+    return HANG_LEADS * (lead_s * TWICE if lead_time.age_s is None else lead_s)
 
 
 # --------------------------------------------------------------------------- learned

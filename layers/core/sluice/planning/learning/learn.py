@@ -40,7 +40,7 @@ from sluice.planning.learning.at_work import learn_held, looked_s, share_at_work
 from sluice.planning.learning.count_filter import follow
 from sluice.planning.learning.forecasting import DAY_S, forecast, lately, learn_arrivals, usual
 from sluice.planning.learning.launch_lives import learn_failing, learn_lives
-from sluice.planning.learning.lead_time import lead_time, learn_lead_time, learn_reported
+from sluice.planning.learning.lead_time import hang_s, lead_time, learn_lead_time, learn_reported
 from sluice.planning.learning.periodic_batches import beside_batches, learn_batches
 from sluice.planning.learning.prefetch import at_once, learn_prefetch, unbegun_s
 from sluice.planning.learning.samples import Known, record, record_as_one, record_each, with_rate
@@ -259,7 +259,8 @@ def _learn_from_group(
     newest = before.samples[-1] if before.samples else None
     under_way = before.launches.under_way
     launches = learn_lives(launches, under_way, newest, group, alive_s=lived_s(known.lead_s), at=at)
-    launches = learn_failing(launches, under_way, newest, group, at)
+    hangs_s = hang_s(known.lead_time, known.lead_s)
+    launches = learn_failing(launches, under_way, newest, group, hang_s=hangs_s, at=at)
     return replace(
         learned,
         learned_at=at,
