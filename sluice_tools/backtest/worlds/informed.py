@@ -32,7 +32,7 @@ LEVEL_KNOWN_S = 10.0, 600.0  # from and until when in each hour its level is ans
 
 # Worlds that cost more than twice their bound, and by when metrics have shown why: no more instances help;
 # messages in flight are not at work.
-KNOWN_MINUTES = {"capped-downstream": 30, "back-off": 15}
+KNOWN_MINUTES = {"capped-downstream": 30, "capped-downstream-long": 50, "back-off": 15}
 FIRST_BURSTS = ("delayed", "idle-without-metrics", "first-burst")  # of which an unknown fleet's first burst is a part
 HINTED = "sluice:hinted=yes"
 

@@ -17,7 +17,10 @@ from sluice.model.decisions import Decision, ReasonCode
 from sluice.model.observed import Series
 from sluice.model.planning import Estimate, Memory
 from sluice.model.usage import Enough, Throughput
-from sluice.planning.learning.throughput import by_units_at_work, learn_completed, useful
+from sluice.planning.learning.throughput import LEVELS_MOST, by_units_at_work, learn_completed, useful
+from sluice_tools.backtest.policies import make
+from sluice_tools.backtest.simulator import simulate
+from sluice_tools.backtest.worlds.catalogue import WORLDS
 from tests.support.consumer_world import ConsumerWorld, Message
 from tests.support.planner_steps import a_memory, rate_of
 from tests.support.planner_world import NINE, World, a_fleet, a_group, a_queue, decide, seen
@@ -248,6 +251,60 @@ def test_enough_when_another_number_of_units_works(enough, minutes, known):
     found = learned(*minutes, enough=enough)
     assert found is not None
     assert (pytest.approx(found.units, rel=0.05), found.is_least, found.is_open) == known
+
+
+SLOW_GROWTH = tuple((8.0 * step, 8.0) for step in range(1, 13))  # eight messages a minute, however many units
+
+
+def test_enough_when_few_messages_are_completed_a_minute():
+    """What fewer units did for minutes is compared with all that more did since: by the minute each was chance."""
+    enough = learned(*SLOW_GROWTH, *((100, 8.0),) * 6)
+    assert enough is not None
+    assert (enough.units, enough.is_least) == (24.0, False)
+    assert learned(*((units, units) for units, _ in SLOW_GROWTH), *((100, 100.0),) * 6) is None
+
+
+def test_levels_when_there_are_more_than_are_kept():
+    """Those that are most alike become one: nothing that was seen is forgotten."""
+    levels: tuple[Throughput, ...] = ()
+    for number, (units, count) in enumerate((*SLOW_GROWTH, *((100.0 + 20.0 * step, 8.0) for step in range(8)))):
+        new = Throughput(units, count, 60.0, NINE + 60.0 * number, units, units)
+        levels, _ = learn_completed(levels, None, new)
+    assert len(levels) == LEVELS_MOST
+    assert (sum(each.messages for each in levels), sum(each.seconds for each in levels)) == (160.0, 1200.0)
+    assert (levels[0].units, levels[-1].units) == (8.0, 240.0)
+    assert all(before.units < after.units for before, after in pairwise(levels))
+
+
+@pytest.mark.parametrize(
+    ("is_least", "tried", "units"),
+    [
+        (False, 10.0, 10.0),  # as many as were tried for ten minutes: fewer may do
+        (True, 30.0, 20.0),  # half as many more completed no more
+    ],
+)
+def test_enough_when_few_messages_show_it_again(is_least, tried, units):
+    """It was forgotten within the hour, since three minutes at a time were looked at: 11 units became 200 at once."""
+    enough = learned(*((tried, 8.0),) * 70, enough=Enough(20.0, NINE, 200.0, 8.0 / 60.0, is_least=is_least))
+    assert enough is not None
+    assert (enough.units, enough.is_least, enough.is_open) == (units, is_least, False)
+    assert enough.at == NINE + 70 * 60.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "hours_most"),
+    [
+        ("capped-downstream-long", 90.0),  # 357: the group had all that it may have, for as long as messages waited
+        ("ghost-counts-in-batches", 5.0),  # 8 to 22: idle units made the rate low, and what they waited for the launch
+    ],
+)
+def test_cost_when_a_count_tells_nothing_of_more_units(name, hours_most):
+    """Beside the bounds are the instance-hours before."""
+    world = WORLDS[name]
+    for seed in (1, 2, 3):
+        run = simulate(world.trace(seed), make("sluice"), world.conditions_of(seed), world.behaviour)
+        assert run.instance_hours <= hours_most, seed
 
 
 @given(

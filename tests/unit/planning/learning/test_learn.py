@@ -517,6 +517,23 @@ def test_lead_time_when_a_group_comes_from_zero():
     assert memory.launches.first_unit is None
 
 
+@pytest.mark.parametrize(("left", "is_learned"), [(5, False), (4, True)])
+def test_lead_time_when_the_first_message_comes_long_after_a_unit_that_waits_for_it(left, is_learned):
+    """Three messages that nobody could receive made launches take 18 minutes: the next message was none of those.
+
+    A unit that does take so long to begin takes one of those that waited.
+    """
+    fleet, memory = a_fleet(), Memory()
+    for t in range(0, 1010, 10):
+        now = NINE + t
+        state = Lifecycle.LAUNCHING if t < 60 else Lifecycle.IN_SERVICE
+        group = replace(a_group(now), desired=1, instances=(Instance("i-1", state, launched_at=NINE),))
+        queue = a_queue(now, 5) if t < 1000 else a_queue(now, left, 1)
+        memory = learn_from(memory, seen(now, queue, group), fleet, now)
+    assert memory.launches.first_unit is None
+    assert (memory.launches.to_first_message is not None) is is_learned
+
+
 def test_lead_time_when_nothing_waits_for_a_group_from_zero():
     """Without work there is no first message to wait for."""
     fleet, memory = a_fleet(), Memory()

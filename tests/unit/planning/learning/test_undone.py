@@ -193,6 +193,19 @@ def test_no_message_is_held_when_units_begin_to_prefetch(received, is_held):
     assert (found.held > 0.0) is is_held
 
 
+@pytest.mark.parametrize(("in_flight", "done", "held"), [(4.0, 4.0, 0.0), (34.0, 4.0, 30.0), (4.0, 0.0, 4.0)])
+def test_held_messages_when_units_complete_what_is_in_flight(in_flight, done, held):
+    """Who completes something holds it. What was held before was held for good, and four busy units seemed idle."""
+    at = [NINE - 60.0 * minute for minute in range(30, 0, -1)]
+    completed = Series(60.0, tuple((each, done) for each in at))
+    queue = replace(a_queue(NINE, 9, in_flight), received=completed, deleted=completed)
+    before = RedeliveryMemory(held=30.0, received=History(60.0, NINE - 1800.0, (done,) * 29))
+    looks = tuple(a_sample(in_flight, at=NINE - 10.0 * number, held=in_flight) for number in range(6, -1, -1))
+    rate = Measure(1.0 / 60.0, "measured", 0.0)
+    found = learn_held(before, looks, queue, rate, places=1, each=0.0, timing=TIMING, is_founded=False)
+    assert found.held == pytest.approx(held)
+
+
 @pytest.mark.parametrize(
     ("sample", "estimate", "hidden"),
     [

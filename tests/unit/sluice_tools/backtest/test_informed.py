@@ -65,6 +65,7 @@ def test_main_prints_a_row_for_each_world(monkeypatch: pytest.MonkeyPatch, capsy
     assert printed[8:11] == [f"| `{name}` | 2.0, 4.0 | 1.5, 1.5 |" for name in informed.FIRST_BURSTS]
     assert printed[12:] == [
         "`capped-downstream`: 11.0, 12.0 instance-hours in the first 30 minutes, 20.0, 20.0 then",
+        "`capped-downstream-long`: 11.0, 12.0 instance-hours in the first 50 minutes, 20.0, 20.0 then",
         "`back-off`: 11.0, 12.0 instance-hours in the first 15 minutes, 20.0, 20.0 then",
         "`heavy-tailed-batches-slow-boot`: 3.0, 4.0 times the work; 2.0, 2.0 where each batch is known as it arrives",
     ]

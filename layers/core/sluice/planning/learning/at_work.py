@@ -11,7 +11,7 @@ held     A message is received before it is worked on. What is in flight beyond 
 """
 
 from collections.abc import Sequence
-from math import sqrt
+from math import inf, sqrt
 
 from sluice.model.frozen import replace
 from sluice.model.observed import QueueReading, Series
@@ -78,10 +78,14 @@ def units_at_work(samples: Sequence[QueueSample], long_s: float, message_s: floa
 
 
 def are_some_idle(during: Sequence[QueueSample], message_s: float) -> bool:
-    """Whether some units took no message in all of a period in which messages waited; what is held hides who did."""
-    return message_s >= SEEN_FROM_S and all(
-        sample.held <= 0.0 and at_work(sample) < AT_WORK_SHARE * sample.working for sample in during
-    )
+    """Whether some units took no message in all of a period in which messages waited, or all units in a quarter of it.
+
+    What is held hides who did. Messages that nobody can receive wait as well: then units are idle until others come.
+    """
+    if message_s < SEEN_FROM_S or any(sample.held > 0.0 for sample in during):
+        return False
+    idle = [at_work(sample) <= 0.0 < sample.working for sample in during]
+    return sum(idle) >= CLEAR * len(idle) or all(at_work(each) < AT_WORK_SHARE * each.working for each in during)
 
 
 def share_at_work(samples: Sequence[QueueSample], long_s: float, message_s: float) -> float:
@@ -180,8 +184,11 @@ def _with_held_lately(
         in_batches = max(0.0, RECEIVED_AT_ONCE - places) * busy
     if not is_founded:
         takes_s = min(REMEMBERED_S, takes_s) if rate.source == "measured" else REMEMBERED_S
-    # What was held stays so until it comes back, whatever is received beside it.
+    # What was held stays so until it comes back, whatever is received beside it; or somebody completes it.
     stays = min(before.held, there) - _came_back_since(memory.history, before.received.end_at)
+    if stays > 0.0:
+        done, span_s = _completed_lately(deleted, received)
+        stays = min(stays, _not_worked_on(since, before.held, done, message_s / span_s, most=places * working))
     held = max(stays, not_received(received, there - in_batches, takes_s))
     if held > 0.0:
         held = min(held + left_per_s * (samples[-1].at - received.end_at), samples[-1].in_flight)
@@ -220,12 +227,32 @@ def _left_per_s(received: History, deleted: Series | None) -> float:
     return max(0.0, sum(newest) / (len(newest) * period_s))
 
 
+def _not_worked_on(since: Sequence[QueueSample], held: float, done: float, share: float, *, most: float) -> float:
+    """The most that may be held, where units complete clearly more than what is not held allows; infinite elsewhere.
+
+    Args:
+        since: the samples since the metrics' end.
+        held: messages in flight that are believed to be held.
+        done: messages that were completed lately.
+        share: what a message takes, of the time in which they were.
+        most: messages that all units work on at once.
+    """
+    in_flight = sum([sample.in_flight for sample in since]) / len(since)
+    if in_flight - held >= AT_WORK_SHARE * min(most, (done - LIKELY * sqrt(done)) * share):
+        return inf
+    return max(0.0, in_flight - min(most, done * share))
+
+
 def _completed_per_s(deleted: Series | None, received: History) -> float:
     """Messages a second that were completed in the last periods at most, for all that chance does."""
+    return at_most_per_s(*_completed_lately(deleted, received))
+
+
+def _completed_lately(deleted: Series | None, received: History) -> tuple[float, float]:
+    """Messages that were completed in the last periods, and how long these are, in seconds."""
     span_s = RECENT * received.period_s
     since = () if deleted is None else deleted.since(received.end_at - span_s)
-    done = sum(count for at, count in since if at < received.end_at)
-    return at_most_per_s(done, span_s)
+    return sum(count for at, count in since if at < received.end_at), span_s
 
 
 def not_received(received: History, there: float, takes_s: float) -> float:

@@ -116,6 +116,11 @@ def learn_reported(memory: LaunchMemory, timed: tuple[TimedLaunch, ...]) -> Laun
     return replace(memory, reported=reported, reported_number=timed[-1].number)
 
 
+def _is_one_that_waited(samples: tuple[QueueSample, ...], queue: QueueReading) -> bool:
+    """Whether fewer messages wait than did before: if not, those that waited may be such as nobody can receive."""
+    return queue.visible is not None and bool(samples) and queue.visible.value < samples[-1].visible
+
+
 def _learn_first_message(
     memory: LaunchMemory,
     first_unit: tuple[str, float, float] | None,
@@ -131,12 +136,15 @@ def _learn_first_message(
         is_there = any(each.id == first_unit[0] and each.state is Lifecycle.IN_SERVICE for each in group.instances)
         in_flight = queue.in_flight.value if queue.in_flight is not None else 0.0
         waits = queue.visible is not None and queue.visible.value > 0
-        if memory.came_at - first_unit[2] > HANG_LEADS * (first_unit[2] - first_unit[1]):
+        long_s = HANG_LEADS * (first_unit[2] - first_unit[1])
+        if memory.came_at - first_unit[2] > long_s:
             first_unit = None  # it may take nothing: whoever came so much later takes the first message
         elif in_flight > 0:
             since_at = samples[-1].at if samples else at
             taken_at = (max(since_at, first_unit[2]) + at) / 2 if since_at > first_unit[2] else first_unit[2]
-            estimate = blend(estimate, taken_at - first_unit[2], at, LEAD_WEIGHT_MAX)
+            took_s = taken_at - first_unit[2]
+            if took_s <= long_s or _is_one_that_waited(samples, queue):
+                estimate = blend(estimate, took_s, at, LEAD_WEIGHT_MAX)
             first_unit = None
         elif not is_there or not waits:
             first_unit = None  # it is gone, or there is nothing to receive

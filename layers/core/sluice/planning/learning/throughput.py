@@ -10,7 +10,8 @@ wait for all units:
                  chance: then twice as many are tried. Where more held one minutes ago, units that did have left.
                  Messages that take less than a second are seldom in flight when a tick looks, and show nothing here.
                  https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagegroupid-property.html
-    completed    Clearly more units completed hardly more than fewer did, beyond chance. How few are enough is then
+    completed    Clearly more units completed hardly more than fewer did, beyond chance. All periods with fewer units
+                 are compared with all since that had more: few messages show it, too. How few are enough is then
                  tried: half of them at a time, or of the fewest that may have completed as much in any period, until
                  they complete less, which tells u.
 
@@ -37,6 +38,7 @@ from sluice.planning.learning.significance import (
     TWICE,
 )
 
+TELLING = (TWICE * LIKELY / CLEAR) ** 2  # messages, 269: of so many a quarter more or less is no chance
 LEVELS_MOST = 12  # a bound on the ledger's record: a fleet of 1,000 units is reached in as many steps
 
 
@@ -154,7 +156,7 @@ def learn_completed(
         is_all: whether the group may have no more units than these.
     """
     enough, several_s = known(enough, new.at), RECENT * new.seconds
-    levels = _with(levels, new, inf if enough is None or enough.is_open else several_s)
+    levels = _with(levels, new, max(several_s, _seen_s(enough)))
     newest = levels[-1]
     if enough is None:
         return levels, _found(levels, several_s, is_all=is_all)
@@ -171,6 +173,13 @@ def learn_completed(
     return levels, enough
 
 
+def _seen_s(enough: Enough | None) -> float:
+    """For how many seconds the same units are looked at: while they are tried, or until chance hides no quarter."""
+    if enough is None or enough.is_open or not enough.is_least:
+        return inf
+    return TELLING / enough.per_s if enough.per_s else 0.0
+
+
 def _found(levels: tuple[Throughput, ...], several_s: float, *, is_all: bool) -> Enough | None:
     """The fewest units that completed as much as clearly more did for `several_s`; None where more completed more.
 
@@ -178,12 +187,8 @@ def _found(levels: tuple[Throughput, ...], several_s: float, *, is_all: bool) ->
     """
     newest = levels[-1]
     per_s = _per_s(newest)
-    as_much = [
-        level
-        for place, level in enumerate(levels)
-        if sum(more.seconds for more in levels[place + 1 :] if _is_gain(level, more) is False) >= several_s
-        and _is_gain(level, newest) is False
-    ]
+    before = [(each, place) for place in range(1, len(levels)) for each in (levels[place - 1], _as_one(levels[:place]))]
+    as_much = [each for each, place in before if _is_as_much(each, levels[place:], several_s)]
     if not as_much:
         steady = [level.units for level in levels if _is_same(level.sure, level.units)]
         is_first = is_all and newest.seconds >= several_s and all(_is_same(units, newest.units) for units in steady)
@@ -196,6 +201,14 @@ def _found(levels: tuple[Throughput, ...], several_s: float, *, is_all: bool) ->
         return Enough(units, newest.at, newest.units, per_s)
     units = min(fewest.units, fewest.least)
     return Enough(units, newest.at, newest.units, per_s, is_least=units <= 1.0)
+
+
+def _is_as_much(fewer: Throughput, later: tuple[Throughput, ...], several_s: float) -> bool:
+    """Whether clearly more units completed hardly more since then, in `several_s` seconds at least, and still do."""
+    more = tuple([level for level in later if _is_more(fewer, level)])
+    if not more or more[-1] is not later[-1] or sum([level.seconds for level in more]) < several_s:
+        return False
+    return _is_gain(fewer, _as_one(more)) is False and _is_gain(fewer, more[-1]) is not True
 
 
 def _judged(enough: Enough, believed: Throughput, newest: Throughput, levels: tuple[Throughput, ...]) -> Enough:
@@ -212,11 +225,13 @@ def _judged(enough: Enough, believed: Throughput, newest: Throughput, levels: tu
         as_much = (level.least for level in levels if _beyond(believed, level, 2.0 * COUNT_ERROR) >= 0.0)
         units = min(newest.units, *as_much)
         return replace(enough, units=units, at=newest.at, is_least=units <= 1.0)
-    return replace(enough, at=newest.at, more=newest.units) if helps is False else enough
+    if helps is False:
+        return replace(enough, at=newest.at, more=newest.units)
+    return enough if enough.is_least else replace(enough, at=newest.at)
 
 
 def _with(levels: tuple[Throughput, ...], new: Throughput, most_s: float) -> tuple[Throughput, ...]:
-    """The levels with a period's, of which each counts for `most_s` seconds at most; without those of other messages.
+    """The levels with a period's, of which the newest counts for `most_s` seconds; without those of other messages.
 
     A number of units that completes clearly more or less than it did, or less than fewer did, says that the messages
     have changed. So may those be that came after a pause.
@@ -229,11 +244,27 @@ def _with(levels: tuple[Throughput, ...], new: Throughput, most_s: float) -> tup
             return (new,)
     last = levels[-1] if levels else None
     if last is not None and _is_same(last.units, new.units) and _is_same(last.sure, new.sure):
-        levels, kept_s = levels[:-1], min(last.seconds, most_s - new.seconds)
-        both_s, messages = kept_s + new.seconds, last.messages * kept_s / last.seconds + new.messages
-        units = (last.units * kept_s + new.units * new.seconds) / both_s
-        new = Throughput(units, messages, both_s, new.at, min(last.sure, new.sure), min(last.least, new.least))
-    return (*levels[1 - LEVELS_MOST :], new)
+        kept_s = min(last.seconds, most_s - new.seconds)
+        last = replace(last, messages=last.messages * kept_s / last.seconds, seconds=kept_s)
+        return (*levels[:-1], _as_one((last, new)))
+    if len(levels) < LEVELS_MOST:
+        return (*levels, new)
+    alike = min(range(LEVELS_MOST - 1), key=lambda place: _apart(levels[place].units, levels[place + 1].units))
+    return (*levels[:alike], _as_one(levels[alike : alike + 2]), *levels[alike + 2 :], new)
+
+
+def _as_one(levels: tuple[Throughput, ...]) -> Throughput:
+    """Several levels as one, by the seconds of each."""
+    seconds = sum([level.seconds for level in levels])
+    units = sum([level.units * level.seconds for level in levels]) / seconds
+    sure = sum([level.sure * level.seconds for level in levels]) / seconds
+    messages = sum([level.messages for level in levels])
+    return Throughput(units, messages, seconds, levels[-1].at, sure, min([level.least for level in levels]))
+
+
+def _apart(one: float, other: float) -> float:
+    """How many times the one number of units is the other, at least 1."""
+    return max(one, other) / min(one, other)
 
 
 def _per_s(level: Throughput) -> float:
@@ -255,12 +286,16 @@ def _beyond(level: Throughput, new: Throughput, least: float = CLEAR) -> float:
     return off if abs(off) > max(chance, least * expected) else 0.0
 
 
+def _is_more(fewer: Throughput, more: Throughput) -> bool:
+    return more.sure >= (1.0 - COUNT_ERROR) * (1.0 + CLEAR) * fewer.units
+
+
 def _is_gain(fewer: Throughput, more: Throughput) -> bool | None:
     """Whether clearly more units completed about as much more as they should, or hardly more; None where it is open.
 
     What is completed varies by chance; or little, and then units may be in phase: each has one message more or less.
     """
-    if more.sure < (1.0 - COUNT_ERROR) * (1.0 + CLEAR) * fewer.units:
+    if not _is_more(fewer, more):
         return None
     before, times = _per_s(fewer), more.sure / fewer.units
     should, gained = before * (times - 1.0), _per_s(more) - before
