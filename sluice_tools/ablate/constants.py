@@ -49,6 +49,7 @@ NOT_TUNED: Mapping[str, Mapping[str, frozenset[str]]] = {
         "learning/at_work": frozenset({"AT_WORK_SHARE"}),
         "learning/forecasting": frozenset({"ROOTS", "USUAL_LEAST_S"}),
         "learning/significance": frozenset({"MOST_ERRORS"}),
+        "learning/throughput": frozenset({"TELLING"}),
     },
 }
 # Rounds, shards and reports decide on no capacity.
