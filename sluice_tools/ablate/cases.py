@@ -1,7 +1,7 @@
 """What the planner is tried on: generated traffic or real traces, each at three targets and boots, and every world.
 
 Some rules are for what neither generated traffic nor the worlds have: few messages, messages that become ten times as
-long or short, and a count that jumps. `MORE` has these.
+long or short, a count that jumps, and long messages while launches hang. `MORE` has these.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from sluice_tools.backtest.policies import make
 from sluice_tools.backtest.simulator import simulate
 from sluice_tools.backtest.study import WORLDS, workloads
 from sluice_tools.backtest.traces import Trace
-from sluice_tools.backtest.worlds.behaviours import Behaviour, Consumers, SignalFaults, Span
+from sluice_tools.backtest.worlds.behaviours import Behaviour, Consumers, GroupFaults, SignalFaults, Span
 from sluice_tools.backtest.worlds.catalogue import WORLDS as ODD_WORLDS
 from sluice_tools.backtest.worlds.traffic import steady
 from sluice_tools.backtest.worlds.world import World
@@ -53,6 +53,13 @@ MORE = (
         steady(6, 60.0),
         Conditions(seconds_per_message=10.0, target_wait_s=300.0, boot_s=180.0),
         Behaviour(signals=SignalFaults(ghosts=400, haunted=Span(1200.0, 1210.0), haunted_every_s=1800.0)),
+    ),
+    World(
+        "hanging-launches-long",
+        "A fifth of the launches hang for 50 minutes, and each message takes 300 s.",
+        steady(12, 1.0),
+        Conditions(seconds_per_message=300.0, target_wait_s=120.0, boot_s=60.0),
+        Behaviour(group=GroupFaults(hanging_share=0.2, hangs_s=3000.0)),
     ),
 )
 
