@@ -159,7 +159,10 @@ def test_launches_when_some_fail(seen_with, want: int) -> None:
 
 def test_launches_when_they_are_too_late_for_the_messages() -> None:
     """What is under way is kept, and nothing more is launched: the messages are late in any case."""
-    assert deciding(oldest_s=70.0, launching=(30.0, 30.0)).want == 2
+    kept = deciding(oldest_s=70.0, launching=(30.0, 30.0))
+    assert kept.want == 2
+    (sentence,) = [each.sentence for each in kept.reasons if each.code is ReasonCode.SPARE_LAUNCHES]
+    assert sentence.startswith("keeping 1 instance for launches that may fail: ")
     assert deciding(oldest_s=70.0, launching=(30.0,)).want == 1
 
 

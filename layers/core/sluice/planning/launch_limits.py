@@ -31,10 +31,9 @@ MESSAGE_MAX = 120  # characters of AWS's own message that a sentence has room fo
 def launch_hangs(tick: Assessment, wish: Wish) -> str | None:
     """Launch another in the stead of one that hangs, which is part of what is desired; not of four in a row."""
     hung = tick.supply.hung
-    wish.hung = ceil(sum([units for _, units in hung]))
     if not hung or tick.need == 0:
         return None
-    wish.raise_to(wish.want + wish.hung)
+    wish.raise_to(wish.want + tick.supply.hung_units)
     several = len(hung) > 1
     under_way = (
         f"{count(len(hung), 'instance')} {'have been launching for up to' if several else 'has been launching for'}"
@@ -70,14 +69,16 @@ def spare_launches(tick: Assessment, wish: Wish) -> str | None:
     share = failing.mean * failing.weight / (failing.weight + FOUNDED)
     none_done = exp(-supply.working * tick.rate_per_s * tick.lead_s)
     spares = _failing(launches, share, none_done)
-    least = floor(supply.working) + launches + spares + wish.hung
+    least = floor(supply.working) + launches + spares + supply.hung_units
     if due * supply.places <= tick.required.due_by(tick.lead_s) + TINY:
         least = min(least, tick.current)  # a launch helps none of them any more: only what is under way is kept
+    before = wish.want
     if not spares or not wish.raise_to(least):
         return None
+    does = "adding" if wish.want > tick.current else "keeping"
     failed = max(1, round(failing.mean * failing.weight))
     lately = f"{failed} of {failing.weight:.0f} failed or hung lately, and another launch would come too late"
-    return f"adding {tick.units(spares)} for launches that may fail: {lately}"
+    return f"{does} {tick.units(wish.want - before)} for launches that may fail: {lately}"
 
 
 def _failing(launches: int, share: float, chance: float) -> int:

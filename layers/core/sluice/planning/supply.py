@@ -14,7 +14,7 @@ nearly whole, three long ones hardly.
 """
 
 from collections.abc import Iterable
-from math import sqrt
+from math import ceil, sqrt
 
 from sluice.model.frozen import dataclass
 from sluice.model.observed import GroupReading, Lifecycle, QueueReading, capacity
@@ -46,6 +46,11 @@ class Supply:
     def total(self) -> float:
         """Every unit that is there or on its way."""
         return self.working + sum(units for _, units in self.launches)
+
+    @property
+    def hung_units(self) -> int:
+        """Units of launches that hang: part of the group's capacity, and nothing is counted on of them."""
+        return ceil(sum([units for _, units in self.hung]))
 
     def started(self, t: float) -> float:
         """Messages that all of it starts within `t` seconds."""

@@ -12,7 +12,6 @@ class Wish:
 
     want: int
     ceiling: float = inf
-    hung: int = 0  # units of launches that hang: part of the capacity, and nothing is counted on of them
 
     def raise_to(self, least: int) -> bool:
         """Want at least so much, as far as the ceiling allows; whether that changed anything."""
@@ -22,7 +21,7 @@ class Wish:
 
     def keep(self, tick: Assessment, units: int) -> bool:
         """Keep so many units that can be counted on, of those that are there; whether that changed anything."""
-        return units > 0 and self.raise_to(min(tick.current, units + self.hung))
+        return units > 0 and self.raise_to(min(tick.current, units + tick.supply.hung_units))
 
     def cap(self, most: int) -> bool:
         """Want at most so much; whether that changed anything."""

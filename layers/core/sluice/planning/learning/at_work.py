@@ -174,20 +174,20 @@ def _with_held_lately(
     there = min(sample.in_flight for sample in since)  # any number may have been received since the metrics' end
     working = max(sample.working for sample in since)
     message_s = places / rate.value
+    done, span_s = _completed_lately(deleted, received)
     takes_s, left_per_s, in_batches = GAPS * message_s, 0.0, 0.0  # one message in 25 takes longer
     if is_founded and message_s <= received.period_s and AT_WORK_SHARE * there > places * working:
         left_per_s = _left_per_s(received, deleted)
     if left_per_s > 0.0:
         takes_s = message_s  # what is left undone is no chance of how long messages take
     else:
-        busy = min(working, _completed_per_s(deleted, received) / rate.value)
+        busy = min(working, at_most_per_s(done, span_s) / rate.value)
         in_batches = max(0.0, RECEIVED_AT_ONCE - places) * busy
     if not is_founded:
         takes_s = min(REMEMBERED_S, takes_s) if rate.source == "measured" else REMEMBERED_S
     # What was held stays so until it comes back, whatever is received beside it; or somebody completes it.
     stays = min(before.held, there) - _came_back_since(memory.history, before.received.end_at)
     if stays > 0.0:
-        done, span_s = _completed_lately(deleted, received)
         stays = min(stays, _not_worked_on(since, before.held, done, message_s / span_s, most=places * working))
     held = max(stays, not_received(received, there - in_batches, takes_s))
     if held > 0.0:
@@ -241,11 +241,6 @@ def _not_worked_on(since: Sequence[QueueSample], held: float, done: float, share
     if in_flight - held >= AT_WORK_SHARE * min(most, (done - LIKELY * sqrt(done)) * share):
         return inf
     return max(0.0, in_flight - min(most, done * share))
-
-
-def _completed_per_s(deleted: Series | None, received: History) -> float:
-    """Messages a second that were completed in the last periods at most, for all that chance does."""
-    return at_most_per_s(*_completed_lately(deleted, received))
 
 
 def _completed_lately(deleted: Series | None, received: History) -> tuple[float, float]:
